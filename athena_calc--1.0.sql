@@ -1,0 +1,336 @@
+/* athena_calc--1.0.sql */
+
+-- complain if the script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION athena_calc" to load this file. \quit
+
+-- Every function reaches out to AWS, may wait, may cost money: VOLATILE, PARALLEL UNSAFE, expensive to the
+-- planner, and executable by nobody until it is granted (at the end of this file).
+
+--
+-- Types
+--
+
+CREATE TYPE athena_calc.calculation_execution AS (
+	calculation_execution_id text,
+	session_id text,
+	description text,
+	working_directory text,
+	submission_date_time timestamptz,
+	completion_date_time timestamptz,
+	state text,
+	state_change_reason text,
+	dpu_execution_in_millis bigint,
+	progress text,
+	std_out_s3_uri text,
+	std_error_s3_uri text,
+	result_s3_uri text,
+	result_type text
+);
+COMMENT ON TYPE athena_calc.calculation_execution IS
+	'A calculation: what it is, how it stands, what it has cost, where its output is (GetCalculationExecution).';
+
+CREATE TYPE athena_calc.calculation_execution_status AS (
+	calculation_execution_id text,
+	submission_date_time timestamptz,
+	completion_date_time timestamptz,
+	state text,
+	state_change_reason text,
+	dpu_execution_in_millis bigint,
+	progress text
+);
+COMMENT ON TYPE athena_calc.calculation_execution_status IS
+	'How a calculation stands and what it has cost (GetCalculationExecutionStatus).';
+
+CREATE TYPE athena_calc.calculation_summary AS (
+	calculation_execution_id text,
+	description text,
+	submission_date_time timestamptz,
+	completion_date_time timestamptz,
+	state text,
+	state_change_reason text
+);
+COMMENT ON TYPE athena_calc.calculation_summary IS
+	'A calculation in a list (ListCalculationExecutions).';
+
+CREATE TYPE athena_calc.session AS (
+	session_id text,
+	description text,
+	work_group text,
+	engine_version text,
+	coordinator_dpu_size int,
+	max_concurrent_dpus int,
+	default_executor_dpu_size int,
+	additional_configs jsonb,
+	spark_properties jsonb,
+	classifications jsonb,
+	notebook_version text,
+	execution_role text,
+	working_directory text,
+	idle_timeout_seconds bigint,
+	session_idle_timeout_in_minutes int,
+	encryption_option text,
+	kms_key text,
+	monitoring_configuration jsonb,
+	start_date_time timestamptz,
+	last_modified_date_time timestamptz,
+	end_date_time timestamptz,
+	idle_since_date_time timestamptz,
+	state text,
+	state_change_reason text,
+	dpu_execution_in_millis bigint
+);
+COMMENT ON TYPE athena_calc.session IS
+	'A session: its configuration, how it stands, what it has cost (GetSession).';
+
+CREATE TYPE athena_calc.session_status AS (
+	session_id text,
+	start_date_time timestamptz,
+	last_modified_date_time timestamptz,
+	end_date_time timestamptz,
+	idle_since_date_time timestamptz,
+	state text,
+	state_change_reason text
+);
+COMMENT ON TYPE athena_calc.session_status IS
+	'How a session stands (GetSessionStatus).';
+
+CREATE TYPE athena_calc.session_summary AS (
+	session_id text,
+	description text,
+	selected_engine_version text,
+	effective_engine_version text,
+	notebook_version text,
+	start_date_time timestamptz,
+	last_modified_date_time timestamptz,
+	end_date_time timestamptz,
+	idle_since_date_time timestamptz,
+	state text,
+	state_change_reason text
+);
+COMMENT ON TYPE athena_calc.session_summary IS
+	'A session in a list (ListSessions).';
+
+CREATE TYPE athena_calc.executor AS (
+	executor_id text,
+	executor_type text,
+	start_date_time timestamptz,
+	termination_date_time timestamptz,
+	executor_state text,
+	executor_size bigint
+);
+COMMENT ON TYPE athena_calc.executor IS
+	'An executor of a session (ListExecutors).';
+
+--
+-- Calculations
+--
+
+CREATE FUNCTION athena_calc.start_calculation_execution(
+	session_id text,
+	code_block text,
+	description text DEFAULT NULL,
+	client_request_token text DEFAULT NULL
+)
+RETURNS TABLE (calculation_execution_id text, state text)
+AS 'MODULE_PATHNAME', 'athena_calc_start_calculation_execution'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 1;
+COMMENT ON FUNCTION athena_calc.start_calculation_execution(text, text, text, text) IS
+	'Starts a calculation in a session that is IDLE. One row: its ID and its state. Use it in FROM. All attempts of a call send one token, so a lost answer never starts a second calculation; a call is not undone by ROLLBACK. https://docs.aws.amazon.com/athena/latest/APIReference/API_StartCalculationExecution.html';
+
+CREATE FUNCTION athena_calc.get_calculation_execution(calculation_execution_id text)
+RETURNS athena_calc.calculation_execution
+AS 'MODULE_PATHNAME', 'athena_calc_get_calculation_execution'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION athena_calc.get_calculation_execution(text) IS
+	'A calculation, with its state, its costs and where its output is. https://docs.aws.amazon.com/athena/latest/APIReference/API_GetCalculationExecution.html';
+
+CREATE FUNCTION athena_calc.get_calculation_execution_status(calculation_execution_id text)
+RETURNS athena_calc.calculation_execution_status
+AS 'MODULE_PATHNAME', 'athena_calc_get_calculation_execution_status'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION athena_calc.get_calculation_execution_status(text) IS
+	'How a calculation stands and what it has cost. https://docs.aws.amazon.com/athena/latest/APIReference/API_GetCalculationExecutionStatus.html';
+
+CREATE FUNCTION athena_calc.get_calculation_execution_code(calculation_execution_id text)
+RETURNS text
+AS 'MODULE_PATHNAME', 'athena_calc_get_calculation_execution_code'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION athena_calc.get_calculation_execution_code(text) IS
+	'The code of a calculation. https://docs.aws.amazon.com/athena/latest/APIReference/API_GetCalculationExecutionCode.html';
+
+CREATE FUNCTION athena_calc.stop_calculation_execution(calculation_execution_id text)
+RETURNS text
+AS 'MODULE_PATHNAME', 'athena_calc_stop_calculation_execution'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION athena_calc.stop_calculation_execution(text) IS
+	'Asks Athena to stop a calculation and gives its state. Best effort: one that cannot be stopped is charged to its end (terminate its session if that matters), and one that has ended stays as it is. AWS speaks of STOPPED; the state is CANCELED. https://docs.aws.amazon.com/athena/latest/APIReference/API_StopCalculationExecution.html';
+
+CREATE FUNCTION athena_calc.list_calculation_executions(
+	session_id text,
+	state_filter text DEFAULT NULL,
+	max_results int DEFAULT NULL
+)
+RETURNS SETOF athena_calc.calculation_summary
+AS 'MODULE_PATHNAME', 'athena_calc_list_calculation_executions'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 100;
+COMMENT ON FUNCTION athena_calc.list_calculation_executions(text, text, int) IS
+	'The calculations of a session, the newest first; max_results bounds the rows of all pages together. https://docs.aws.amazon.com/athena/latest/APIReference/API_ListCalculationExecutions.html';
+
+CREATE FUNCTION athena_calc.batch_get_calculation_execution(calculation_execution_ids text[])
+RETURNS TABLE (
+	calculation_execution_id text,
+	session_id text,
+	description text,
+	working_directory text,
+	submission_date_time timestamptz,
+	completion_date_time timestamptz,
+	state text,
+	state_change_reason text,
+	dpu_execution_in_millis bigint,
+	progress text,
+	std_out_s3_uri text,
+	std_error_s3_uri text,
+	result_s3_uri text,
+	result_type text,
+	error_code text,
+	error_message text
+)
+AS 'MODULE_PATHNAME', 'athena_calc_batch_get_calculation_execution'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 100;
+COMMENT ON FUNCTION athena_calc.batch_get_calculation_execution(text[]) IS
+	'Many calculations at once, athena_calc.max_concurrency requests together: a row for each ID, in their order. What goes wrong with one stands in its error columns.';
+
+CREATE FUNCTION athena_calc.batch_get_calculation_execution_status(calculation_execution_ids text[])
+RETURNS TABLE (
+	calculation_execution_id text,
+	submission_date_time timestamptz,
+	completion_date_time timestamptz,
+	state text,
+	state_change_reason text,
+	dpu_execution_in_millis bigint,
+	progress text,
+	error_code text,
+	error_message text
+)
+AS 'MODULE_PATHNAME', 'athena_calc_batch_get_calculation_execution_status'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 100;
+COMMENT ON FUNCTION athena_calc.batch_get_calculation_execution_status(text[]) IS
+	'How many calculations stand, athena_calc.max_concurrency requests together: a row for each ID, in their order. What goes wrong with one stands in its error columns.';
+
+CREATE FUNCTION athena_calc.calculation_stdout(calculation_execution_id text, max_bytes int DEFAULT NULL)
+RETURNS text
+AS 'MODULE_PATHNAME', 'athena_calc_calculation_stdout'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION athena_calc.calculation_stdout(text, int) IS
+	'What a calculation wrote to its standard output, or the last max_bytes bytes of it; NULL while there is none. Characters that the database cannot hold are replaced, with a NOTICE.';
+
+CREATE FUNCTION athena_calc.calculation_stderr(calculation_execution_id text, max_bytes int DEFAULT NULL)
+RETURNS text
+AS 'MODULE_PATHNAME', 'athena_calc_calculation_stderr'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION athena_calc.calculation_stderr(text, int) IS
+	'What a calculation wrote to its standard error, or the last max_bytes bytes of it; NULL while there is none. Characters that the database cannot hold are replaced, with a NOTICE.';
+
+--
+-- Sessions
+--
+
+CREATE FUNCTION athena_calc.start_session(
+	work_group text DEFAULT NULL,
+	description text DEFAULT NULL,
+	max_concurrent_dpus int DEFAULT 20,
+	coordinator_dpu_size int DEFAULT NULL,
+	default_executor_dpu_size int DEFAULT NULL,
+	spark_properties jsonb DEFAULT NULL,
+	additional_configs jsonb DEFAULT NULL,
+	classifications jsonb DEFAULT NULL,
+	session_idle_timeout_in_minutes int DEFAULT NULL,
+	notebook_version text DEFAULT NULL,
+	execution_role text DEFAULT NULL,
+	monitoring_configuration jsonb DEFAULT NULL,
+	tags jsonb DEFAULT NULL,
+	copy_work_group_tags boolean DEFAULT NULL,
+	client_request_token text DEFAULT NULL
+)
+RETURNS TABLE (session_id text, state text)
+AS 'MODULE_PATHNAME', 'athena_calc_start_session'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 1;
+COMMENT ON FUNCTION athena_calc.start_session(text, text, int, int, int, jsonb, jsonb, jsonb, int, text, text, jsonb, jsonb, boolean, text) IS
+	'Starts a session in a Spark work group (athena_calc.work_group where none is named). One row: its ID and its state. Use it in FROM. A session costs until it is terminated or has idled for its time-out. https://docs.aws.amazon.com/athena/latest/APIReference/API_StartSession.html';
+
+CREATE FUNCTION athena_calc.get_session(session_id text)
+RETURNS athena_calc.session
+AS 'MODULE_PATHNAME', 'athena_calc_get_session'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION athena_calc.get_session(text) IS
+	'A session, with its configuration, its state and its costs. https://docs.aws.amazon.com/athena/latest/APIReference/API_GetSession.html';
+
+CREATE FUNCTION athena_calc.get_session_status(session_id text)
+RETURNS athena_calc.session_status
+AS 'MODULE_PATHNAME', 'athena_calc_get_session_status'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION athena_calc.get_session_status(text) IS
+	'How a session stands: it takes a calculation when it is IDLE. https://docs.aws.amazon.com/athena/latest/APIReference/API_GetSessionStatus.html';
+
+CREATE FUNCTION athena_calc.terminate_session(session_id text)
+RETURNS text
+AS 'MODULE_PATHNAME', 'athena_calc_terminate_session'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION athena_calc.terminate_session(text) IS
+	'Ends a session and gives its state. Calculations in it are stopped by force and may show as FAILED; a session that has ended stays as it is. https://docs.aws.amazon.com/athena/latest/APIReference/API_TerminateSession.html';
+
+CREATE FUNCTION athena_calc.list_sessions(
+	work_group text DEFAULT NULL,
+	state_filter text DEFAULT NULL,
+	max_results int DEFAULT NULL
+)
+RETURNS SETOF athena_calc.session_summary
+AS 'MODULE_PATHNAME', 'athena_calc_list_sessions'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 100;
+COMMENT ON FUNCTION athena_calc.list_sessions(text, text, int) IS
+	'The sessions of a work group (athena_calc.work_group where none is named), the newest first; max_results bounds the rows of all pages together. https://docs.aws.amazon.com/athena/latest/APIReference/API_ListSessions.html';
+
+CREATE FUNCTION athena_calc.list_executors(
+	session_id text,
+	executor_state_filter text DEFAULT NULL,
+	max_results int DEFAULT NULL
+)
+RETURNS SETOF athena_calc.executor
+AS 'MODULE_PATHNAME', 'athena_calc_list_executors'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 100;
+COMMENT ON FUNCTION athena_calc.list_executors(text, text, int) IS
+	'The executors of a session; max_results bounds the rows of all pages together. https://docs.aws.amazon.com/athena/latest/APIReference/API_ListExecutors.html';
+
+CREATE FUNCTION athena_calc.list_notebook_sessions(notebook_id text, max_results int DEFAULT NULL)
+RETURNS TABLE (session_id text, creation_time timestamptz)
+AS 'MODULE_PATHNAME', 'athena_calc_list_notebook_sessions'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 10;
+COMMENT ON FUNCTION athena_calc.list_notebook_sessions(text, int) IS
+	'The sessions of a notebook; max_results bounds the rows of all pages together. https://docs.aws.amazon.com/athena/latest/APIReference/API_ListNotebookSessions.html';
+
+--
+-- What else there is
+--
+
+CREATE FUNCTION athena_calc.list_engine_versions(max_results int DEFAULT NULL)
+RETURNS TABLE (selected_engine_version text, effective_engine_version text)
+AS 'MODULE_PATHNAME', 'athena_calc_list_engine_versions'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 10;
+COMMENT ON FUNCTION athena_calc.list_engine_versions(int) IS
+	'The engine versions that a work group can have. https://docs.aws.amazon.com/athena/latest/APIReference/API_ListEngineVersions.html';
+
+CREATE FUNCTION athena_calc.list_application_dpu_sizes(max_results int DEFAULT NULL)
+RETURNS TABLE (application_runtime_id text, supported_dpu_sizes int[])
+AS 'MODULE_PATHNAME', 'athena_calc_list_application_dpu_sizes'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 10;
+COMMENT ON FUNCTION athena_calc.list_application_dpu_sizes(int) IS
+	'The sizes, in DPUs, that application runtimes support. https://docs.aws.amazon.com/athena/latest/APIReference/API_ListApplicationDPUSizes.html';
+
+CREATE FUNCTION athena_calc.invoke(operation text, request jsonb DEFAULT '{}')
+RETURNS jsonb
+AS 'MODULE_PATHNAME', 'athena_calc_invoke'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION athena_calc.invoke(text, jsonb) IS
+	'Any operation of Athena, by AWS''s name, with its request and answer as AWS writes them. Who may execute it may do whatever the credentials allow. https://docs.aws.amazon.com/athena/latest/APIReference/API_Operations.html';
+
+REVOKE ALL ON ALL ROUTINES IN SCHEMA athena_calc FROM PUBLIC;

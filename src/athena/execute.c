@@ -1,0 +1,494 @@
+/*
+ * execute.c
+ *		Running an operation: once, page after page, or for many ids at once. See execute.h.
+ */
+#include "athena/execute.h"
+
+#include "athena/marshal.h"
+#include "aws/client.h"
+#include "aws/encoding.h"
+#include "aws/json.h"
+#include "catalog/pg_type.h"
+#include "lib/stringinfo.h"
+#include "settings.h"
+#include "utils/builtins.h"
+
+/* A service that goes on giving pages without a row in them is not listing anything. */
+#define MAX_EMPTY_PAGES 1000
+
+#define IN_STATE(state, sqlstate, hint) \
+	{"InvalidRequestException", "Session is in the " state " state", sqlstate, hint}
+
+#define SQLSTATE_SESSION_BUSY MAKE_SQLSTATE('S', 'P', '0', '0', '4')
+#define SQLSTATE_SESSION_ENDED MAKE_SQLSTATE('S', 'P', '0', '0', '5')
+
+#define HINT_START_ANOTHER "Start another session: SELECT * FROM athena_calc.start_session(…)."
+#define HINT_WAIT_UNTIL_IDLE "Wait until athena_calc.get_session_status says IDLE."
+#define HINT_ENGINE \
+	"Calculations exist in Spark work groups with the engine \"PySpark engine version 3\"."
+
+/*
+ * What Athena's exceptions mean. It tells the states of a session in words alone.
+ * https://docs.aws.amazon.com/athena/latest/APIReference/API_StartCalculationExecution.html
+ */
+static const AwsErrorMeaning meanings[] = {
+	IN_STATE("BUSY", SQLSTATE_SESSION_BUSY,
+			 "A session runs one calculation at a time: wait until it is IDLE, or use another."),
+	IN_STATE("TERMINATING", SQLSTATE_SESSION_ENDED, HINT_START_ANOTHER),
+	IN_STATE("TERMINATED", SQLSTATE_SESSION_ENDED, HINT_START_ANOTHER),
+	IN_STATE("FAILED", SQLSTATE_SESSION_ENDED, HINT_START_ANOTHER),
+	IN_STATE("DEGRADED", SQLSTATE_SESSION_ENDED, HINT_START_ANOTHER),
+	IN_STATE("CREATING", ERRCODE_INVALID_PARAMETER_VALUE, HINT_WAIT_UNTIL_IDLE),
+	IN_STATE("CREATED", ERRCODE_INVALID_PARAMETER_VALUE, HINT_WAIT_UNTIL_IDLE),
+	{"InvalidRequestException", "Session in unhealthy state", SQLSTATE_SESSION_ENDED,
+	 HINT_START_ANOTHER},
+	{"InvalidRequestException", "Maximum allowed sessions", ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+	 "Terminate sessions that are idle, or ask AWS for a higher quota."},
+	{"InvalidRequestException", "EngineVersion is not Spark", ERRCODE_INVALID_PARAMETER_VALUE,
+	 HINT_ENGINE},
+	{"InvalidRequestException", NULL, ERRCODE_INVALID_PARAMETER_VALUE, NULL},
+	{"ValidationException", NULL, ERRCODE_INVALID_PARAMETER_VALUE, NULL},
+	{"ResourceNotFoundException", NULL, ERRCODE_UNDEFINED_OBJECT, NULL},
+	{"SessionAlreadyExistsException", NULL, ERRCODE_DUPLICATE_OBJECT, NULL},
+	{"TooManyRequestsException", "Maximum allowed sessions", ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+	 "Terminate sessions that are idle, or ask AWS for a higher quota."},
+	{NULL, NULL, 0, NULL},
+};
+
+static const AwsService athena = {
+	.name = "Athena",
+	.signing_name = "athena",
+	.error_format = AWS_ERROR_JSON,
+	.error_code_member = "AthenaErrorCode",
+	.error_code_key = "athena_error_code",
+	.meanings = meanings,
+};
+
+/* The operations that take a ClientRequestToken. */
+static const char *const operations_with_token[] = {
+	"CreateNamedQuery",			 "CreateNotebook",		"ImportNotebook",
+	"StartCalculationExecution", "StartQueryExecution", "StartSession",
+	"UpdateNotebook",			 "UpdateNotebookMetadata",
+};
+
+static const JsonValue no_token = {NULL, 0};
+
+/* One call of an operation, and where its row goes. */
+typedef struct AthenaCall
+{
+	AwsCall call; /* first: the client's */
+	const AthenaOperation *operation;
+	const NullableDatum *arguments;
+	Datum *values;
+	bool *nulls;
+} AthenaCall;
+
+/* What all calls of one SQL function share. */
+typedef struct AthenaTarget
+{
+	AwsEndpoint endpoint;
+	char *path;
+	HttpHeader headers[2];
+} AthenaTarget;
+
+static void
+find_target(AthenaTarget *target, const char *operation)
+{
+	aws_resolve_endpoint("athena", setting_endpoint_url, &target->endpoint);
+	target->path = psprintf("%s/", target->endpoint.path);
+	target->headers[0] = (HttpHeader){"Content-Type", "application/x-amz-json-1.1"};
+	target->headers[1] = (HttpHeader){"X-Amz-Target", psprintf("AmazonAthena.%s", operation)};
+}
+
+static void
+address_call(AwsCall *call, const AthenaTarget *target, const char *operation, const char *body)
+{
+	call->service = &athena;
+	call->operation = operation;
+	call->endpoint = &target->endpoint;
+	call->region = setting_region;
+	call->method = "POST";
+	call->path = target->path;
+	call->headers = target->headers;
+	call->header_count = lengthof(target->headers);
+	call->body = body;
+	call->body_length = strlen(body);
+}
+
+/* The answer's document; an empty body counts as an empty object. False with the call's error set. */
+static bool
+read_document(AwsCall *call, const HttpResponse *response, JsonValue *document)
+{
+	const char *problem;
+
+	if (response->body_length == 0)
+	{
+		*document = (JsonValue){"{}", 2};
+		return true;
+	}
+	if (!json_check(response->body, response->body_length, document, &problem))
+		aws_error_invalid_response(&call->error, response, psprintf("is not JSON: %s", problem));
+	else if (json_type(*document) != JSON_OBJECT)
+		aws_error_invalid_response(&call->error, response, "is not a JSON object");
+	else
+		return true;
+	return false;
+}
+
+static void
+set_invalid(AwsCall *call, const HttpResponse *response, const MarshalProblem *problem)
+{
+	aws_error_invalid_response(&call->error, response, problem->text);
+	call->error.sqlstate = problem->sqlstate;
+}
+
+static void
+read_row(AwsCall *call, const HttpResponse *response, void *result_context)
+{
+	AthenaCall *athena_call = (AthenaCall *) call;
+	JsonValue document;
+	MarshalProblem problem;
+
+	if (call->error.sqlstate == 0 && read_document(call, response, &document))
+	{
+		MemoryContext before = MemoryContextSwitchTo(result_context);
+
+		if (!marshal_row(athena_call->operation, athena_call->arguments, document,
+						 athena_call->values, athena_call->nulls, &problem))
+			set_invalid(call, response, &problem);
+		MemoryContextSwitchTo(before);
+	}
+}
+
+/* Raises what a call ended with; where Athena refused an argument, with the hint for it. */
+static void
+raise_error(AwsCall *call, const AthenaOperation *operation, const NullableDatum *arguments)
+{
+	for (int i = 0; i < operation->argument_count; i++)
+	{
+		const AthenaArgument *argument = &operation->arguments[i];
+		const char *hint;
+
+		if (call->error.sqlstate != ERRCODE_INVALID_PARAMETER_VALUE || arguments[i].isnull ||
+			argument->hint == NULL)
+			continue;
+		hint = argument->hint(TextDatumGetCString(arguments[i].value));
+		if (hint != NULL)
+		{
+			call->error.hint = hint;
+			break;
+		}
+	}
+	aws_call_raise(call);
+}
+
+/* A context for all that a call needs but its result. Returns the one that was current before. */
+static MemoryContext
+enter_call_context(void)
+{
+	return MemoryContextSwitchTo(AllocSetContextCreate(CurrentMemoryContext, "athena_calc call",
+													   ALLOCSET_DEFAULT_SIZES));
+}
+
+static void
+leave_call_context(MemoryContext before)
+{
+	MemoryContextDelete(MemoryContextSwitchTo(before));
+}
+
+void
+athena_execute(const AthenaOperation *operation, const NullableDatum *arguments, Datum *values,
+			   bool *nulls)
+{
+	MemoryContext before;
+	AthenaTarget target;
+	AthenaCall call = {.operation = operation,
+					   .arguments = arguments,
+					   .values = values,
+					   .nulls = nulls};
+
+	marshal_check_arguments(operation, arguments);
+	before = enter_call_context();
+	find_target(&target, operation->name);
+	address_call(&call.call, &target, operation->name,
+				 marshal_request(operation, arguments, 0, no_token));
+	aws_call(&call, sizeof(call), 1, read_row, before);
+	if (call.call.error.sqlstate != 0)
+		raise_error(&call.call, operation, arguments);
+	leave_call_context(before);
+}
+
+/* A page of a list. */
+typedef struct PageCall
+{
+	AwsCall call; /* first: the client's */
+	const AthenaOperation *operation;
+	const NullableDatum *arguments;
+	AthenaRow row;
+	void *context;
+	MemoryContext row_context; /* of one row */
+	int remaining;			   /* how many rows are still wanted */
+	int rows;				   /* how many this page had */
+	JsonValue next_token;	   /* a copy; empty at the end of the list */
+	JsonValue last_token;	   /* what this page was asked for with */
+} PageCall;
+
+static void
+read_page(AwsCall *call, const HttpResponse *response, void *context)
+{
+	PageCall *page = (PageCall *) call;
+	JsonValue document;
+	JsonValue rows;
+	JsonValue row;
+	JsonValue token;
+	JsonCursor cursor;
+	MarshalProblem problem;
+
+	(void) context;
+	if (call->error.sqlstate != 0 || !read_document(call, response, &document))
+		return;
+
+	rows = json_member(document, page->operation->list);
+	if (json_type(rows) != JSON_ARRAY && json_type(rows) != JSON_NULL &&
+		json_type(rows) != JSON_ABSENT)
+	{
+		aws_error_invalid_response(
+			&call->error, response,
+			psprintf("has a %s of another type than the protocol says", page->operation->list));
+		return;
+	}
+	cursor = json_cursor(rows);
+	while (page->remaining > 0 && json_next_element(&cursor, &row))
+	{
+		Datum values[ATHENA_MAX_COLUMNS];
+		bool nulls[ATHENA_MAX_COLUMNS];
+		MemoryContext before = MemoryContextSwitchTo(page->row_context);
+		bool read = marshal_row(page->operation, page->arguments, row, values, nulls, &problem);
+
+		if (read)
+			page->row(values, nulls, page->context);
+		MemoryContextSwitchTo(before);
+		if (!read)
+		{
+			set_invalid(call, response, &problem);
+			return;
+		}
+		MemoryContextReset(page->row_context);
+		page->remaining--;
+		page->rows++;
+	}
+
+	token = json_member(document, "NextToken");
+	if (json_type(token) == JSON_STRING && token.length > 2)
+	{
+		if (token.length == page->last_token.length &&
+			memcmp(token.start, page->last_token.start, token.length) == 0)
+			aws_error_invalid_response(&call->error, response,
+									   "has the NextToken that it was asked for with");
+		page->next_token.start = pnstrdup(token.start, token.length);
+		page->next_token.length = token.length;
+	}
+	else if (json_type(token) != JSON_ABSENT && json_type(token) != JSON_NULL &&
+			 json_type(token) != JSON_STRING)
+		aws_error_invalid_response(&call->error, response,
+								   "has a NextToken of another type than the protocol says");
+}
+
+/* The value of max_results; as good as none where it is not given. */
+static int
+wanted_rows(const AthenaOperation *operation, const NullableDatum *arguments)
+{
+	for (int i = 0; i < operation->argument_count; i++)
+	{
+		if (operation->arguments[i].kind == ATHENA_MAX_RESULTS && !arguments[i].isnull)
+			return DatumGetInt32(arguments[i].value);
+	}
+	return PG_INT32_MAX;
+}
+
+void
+athena_execute_list(const AthenaOperation *operation, const NullableDatum *arguments,
+					AthenaRow row, void *context)
+{
+	MemoryContext before;
+	MemoryContext call_context;
+	MemoryContext row_context;
+	MemoryContext page_context;
+	MemoryContext last_page_context;
+	AthenaTarget target;
+	JsonValue token = no_token;
+	int remaining;
+	int empty_pages = 0;
+
+	marshal_check_arguments(operation, arguments);
+	remaining = wanted_rows(operation, arguments);
+	before = enter_call_context();
+	call_context = CurrentMemoryContext;
+	find_target(&target, operation->name);
+	row_context = AllocSetContextCreate(CurrentMemoryContext, "athena_calc row",
+										ALLOCSET_SMALL_SIZES);
+	page_context = AllocSetContextCreate(CurrentMemoryContext, "athena_calc page",
+										 ALLOCSET_DEFAULT_SIZES);
+	last_page_context = AllocSetContextCreate(CurrentMemoryContext, "athena_calc last page",
+											  ALLOCSET_DEFAULT_SIZES);
+	do
+	{
+		/* Two contexts take turns: the token of one page is needed for the next. */
+		MemoryContext swap = last_page_context;
+		PageCall page = {.operation = operation,
+						 .arguments = arguments,
+						 .row = row,
+						 .context = context,
+						 .row_context = row_context,
+						 .remaining = remaining,
+						 .last_token = token};
+
+		last_page_context = page_context;
+		page_context = swap;
+		MemoryContextReset(page_context);
+		MemoryContextSwitchTo(page_context);
+		address_call(&page.call, &target, operation->name,
+					 marshal_request(operation, arguments, Min(remaining, operation->page_size),
+									 token));
+		aws_call(&page, sizeof(page), 1, read_page, NULL);
+		empty_pages = page.rows == 0 ? empty_pages + 1 : 0;
+		if (page.call.error.sqlstate == 0 && empty_pages == MAX_EMPTY_PAGES)
+		{
+			page.call.error.sqlstate = ERRCODE_PROTOCOL_VIOLATION;
+			page.call.error.message = psprintf("the last %d pages had no rows", MAX_EMPTY_PAGES);
+		}
+		if (page.call.error.sqlstate != 0)
+			raise_error(&page.call, operation, arguments);
+		remaining = page.remaining;
+		token = page.next_token;
+	} while (token.length > 0 && remaining > 0);
+
+	MemoryContextSwitchTo(call_context);
+	leave_call_context(before);
+}
+
+/* Keeps a row, or raises what concerns every id. */
+static void
+read_batch_row(AwsCall *call, const HttpResponse *response, void *result_context)
+{
+	read_row(call, response, result_context);
+	if (call->error.sqlstate == ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION ||
+		call->error.sqlstate == ERRCODE_OUT_OF_MEMORY)
+		aws_call_raise(call);
+}
+
+void
+athena_execute_batch(const AthenaOperation *operation, const Datum *ids, int count, AthenaRow row,
+					 void *context)
+{
+	MemoryContext before = enter_call_context();
+	AthenaTarget target;
+	int columns = operation->column_count;
+	AthenaCall *calls;
+	NullableDatum *arguments;
+
+	find_target(&target, operation->name);
+	calls = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(AthenaCall) * Max(count, 1),
+									   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	arguments = MemoryContextAllocExtended(CurrentMemoryContext,
+										   sizeof(NullableDatum) * Max(count, 1),
+										   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	for (int i = 0; i < count; i++)
+	{
+		AthenaCall *call = &calls[i];
+
+		arguments[i].value = ids[i];
+		call->operation = operation;
+		call->arguments = &arguments[i];
+		call->values = palloc0(sizeof(Datum) * (columns + 2));
+		call->nulls = palloc0(sizeof(bool) * (columns + 2));
+		address_call(&call->call, &target, operation->name,
+					 marshal_request(operation, call->arguments, 0, no_token));
+	}
+	aws_call(calls, sizeof(AthenaCall), count, read_batch_row, CurrentMemoryContext);
+
+	for (int i = 0; i < count; i++)
+	{
+		AthenaCall *call = &calls[i];
+		const AwsError *error = &call->call.error;
+
+		if (error->sqlstate != 0)
+		{
+			memset(call->nulls, true, sizeof(bool) * columns);
+			call->values[columns] = CStringGetTextDatum(
+				error->exception != NULL ? error->exception : AWS_INVALID_RESPONSE);
+			call->values[columns + 1] = CStringGetTextDatum(error->message);
+		}
+		call->values[0] = ids[i];
+		call->nulls[0] = false;
+		call->nulls[columns] = error->sqlstate == 0;
+		call->nulls[columns + 1] = error->sqlstate == 0;
+		row(call->values, call->nulls, context);
+	}
+	leave_call_context(before);
+}
+
+/* A call of any operation, and where its answer goes. */
+typedef struct InvokeCall
+{
+	AwsCall call; /* first: the client's */
+	Datum answer;
+} InvokeCall;
+
+static void
+read_jsonb(AwsCall *call, const HttpResponse *response, void *result_context)
+{
+	JsonValue document;
+	MarshalProblem problem;
+
+	if (call->error.sqlstate == 0 && read_document(call, response, &document))
+	{
+		MemoryContext before = MemoryContextSwitchTo(result_context);
+
+		if (!marshal_jsonb(document, "member", &((InvokeCall *) call)->answer, &problem))
+			set_invalid(call, response, &problem);
+		MemoryContextSwitchTo(before);
+	}
+}
+
+static bool
+takes_token(const char *operation)
+{
+	for (int i = 0; i < (int) lengthof(operations_with_token); i++)
+	{
+		if (strcmp(operation, operations_with_token[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+Datum
+athena_invoke(const char *operation, Jsonb *request)
+{
+	MemoryContext before = enter_call_context();
+	StringInfoData body;
+	AthenaTarget target;
+	InvokeCall call = {0};
+	JsonbValue token = {.type = jbvString};
+
+	token.val.string.val = pstrdup("ClientRequestToken");
+	token.val.string.len = strlen(token.val.string.val);
+	find_target(&target, operation);
+	initStringInfo(&body);
+	JsonbToCString(&body, &request->root, VARSIZE(request));
+	if (takes_token(operation) &&
+		findJsonbValueFromContainer(&request->root, JB_FOBJECT, &token) == NULL)
+	{
+		char uuid[AWS_UUID_SIZE];
+
+		aws_generate_uuid(uuid);
+		body.data[--body.len] = '\0';
+		appendStringInfo(&body, "%s\"ClientRequestToken\":\"%s\"}", body.len > 1 ? "," : "", uuid);
+	}
+	address_call(&call.call, &target, operation, encoding_to_utf8(body.data, body.len));
+	aws_call(&call, sizeof(call), 1, read_jsonb, before);
+	if (call.call.error.sqlstate != 0)
+		aws_call_raise(&call.call);
+	leave_call_context(before);
+	return call.answer;
+}

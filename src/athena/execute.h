@@ -1,0 +1,40 @@
+/*
+ * execute.h
+ *		Running an operation: once, page after page, or for many ids at once.
+ *
+ * Results are made in the memory context that is current at the call; everything else of the call goes
+ * with it. What Athena refuses and what goes wrong on the way is raised by the table of errors, with
+ * hints for the arguments that Athena refused.
+ */
+#ifndef ATHENA_CALC_ATHENA_EXECUTE_H
+#define ATHENA_CALC_ATHENA_EXECUTE_H
+
+#include "athena/operation.h"
+#include "utils/jsonb.h"
+
+/* Runs an operation whose answer is one row; fills in its columns. */
+extern void athena_execute(const AthenaOperation *operation, const NullableDatum *arguments,
+						   Datum *values, bool *nulls);
+
+/* Takes a row. Its memory is the callee's only until it returns. */
+typedef void (*AthenaRow)(Datum *values, bool *nulls, void *context);
+
+/* Runs a list to its end, or to its max_results, and hands over each row. */
+extern void athena_execute_list(const AthenaOperation *operation, const NullableDatum *arguments,
+								AthenaRow row, void *context);
+
+/*
+ * Runs an operation that takes one id for each of many, all together. The rows come in the order of the
+ * ids, each with two more columns, error_code and error_message: what went wrong with that id. What
+ * concerns every id is raised.
+ */
+extern void athena_execute_batch(const AthenaOperation *operation, const Datum *ids, int count,
+								 AthenaRow row, void *context);
+
+/*
+ * Sends a request, a jsonb object, to any operation and gives its answer as jsonb. A ClientRequestToken is
+ * added where the operation takes one and the request has none.
+ */
+extern Datum athena_invoke(const char *operation, Jsonb *request);
+
+#endif

@@ -1,0 +1,170 @@
+/*
+ * function.c
+ *		Operations as SQL functions: arguments in, rows out. See function.h.
+ */
+#include "athena/function.h"
+
+#include "athena/execute.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/tuplestore.h"
+
+/* Where rows of a set go. */
+typedef struct RowSink
+{
+	Tuplestorestate *rows;
+	TupleDesc descriptor;
+} RowSink;
+
+static void
+get_arguments(FunctionCallInfo fcinfo, const AthenaOperation *operation, NullableDatum *arguments)
+{
+	/* A library that is newer or older than the SQL declarations. */
+	if (PG_NARGS() != operation->argument_count)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("the library and the SQL objects of athena_calc do not match"),
+						errhint("Run ALTER EXTENSION athena_calc UPDATE, and restart the server if "
+								"the library is preloaded.")));
+	memcpy(arguments, fcinfo->args, sizeof(NullableDatum) * operation->argument_count);
+}
+
+/* The row type that a function returns, made once for each query. */
+static TupleDesc
+get_row_type(FunctionCallInfo fcinfo, int columns)
+{
+	TupleDesc descriptor = fcinfo->flinfo->fn_extra;
+	MemoryContext before;
+
+	if (descriptor != NULL)
+		return descriptor;
+	before = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE ||
+		descriptor->natts != columns)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("the library and the SQL objects of athena_calc do not match"),
+						errhint("Run ALTER EXTENSION athena_calc UPDATE, and restart the server if "
+								"the library is preloaded.")));
+	descriptor = BlessTupleDesc(descriptor);
+	MemoryContextSwitchTo(before);
+	fcinfo->flinfo->fn_extra = descriptor;
+	return descriptor;
+}
+
+Datum
+function_return_row(FunctionCallInfo fcinfo, const AthenaOperation *operation)
+{
+	NullableDatum arguments[ATHENA_MAX_ARGUMENTS];
+	Datum values[ATHENA_MAX_COLUMNS];
+	bool nulls[ATHENA_MAX_COLUMNS];
+	TupleDesc descriptor = get_row_type(fcinfo, operation->column_count);
+
+	get_arguments(fcinfo, operation, arguments);
+	athena_execute(operation, arguments, values, nulls);
+	return HeapTupleGetDatum(heap_form_tuple(descriptor, values, nulls));
+}
+
+Datum
+function_return_value(FunctionCallInfo fcinfo, const AthenaOperation *operation)
+{
+	NullableDatum arguments[ATHENA_MAX_ARGUMENTS];
+	Datum value;
+	bool null;
+
+	get_arguments(fcinfo, operation, arguments);
+	athena_execute(operation, arguments, &value, &null);
+	if (null)
+		PG_RETURN_NULL();
+	return value;
+}
+
+/* Makes ready for rows, by the rules for set-returning functions in "materialize" mode. */
+static void
+open_sink(FunctionCallInfo fcinfo, int columns, RowSink *sink)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext before;
+
+	if (result == NULL || !IsA(result, ReturnSetInfo) ||
+		!(result->allowedModes & SFRM_Materialize))
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("set-valued function called in context that cannot accept a set")));
+
+	sink->descriptor = get_row_type(fcinfo, columns);
+	before = MemoryContextSwitchTo(result->econtext->ecxt_per_query_memory);
+	sink->rows =
+		tuplestore_begin_heap(result->allowedModes & SFRM_Materialize_Random, false, work_mem);
+	result->returnMode = SFRM_Materialize;
+	result->setResult = sink->rows;
+	/* The executor frees what it is given, and our own copy is needed for the next call. */
+	result->setDesc = CreateTupleDescCopy(sink->descriptor);
+	MemoryContextSwitchTo(before);
+}
+
+static void
+put_row(Datum *values, bool *nulls, void *context)
+{
+	RowSink *sink = context;
+
+	tuplestore_putvalues(sink->rows, sink->descriptor, values, nulls);
+}
+
+Datum
+function_return_one_row_set(FunctionCallInfo fcinfo, const AthenaOperation *operation)
+{
+	NullableDatum arguments[ATHENA_MAX_ARGUMENTS];
+	Datum values[ATHENA_MAX_COLUMNS];
+	bool nulls[ATHENA_MAX_COLUMNS];
+	RowSink sink;
+
+	get_arguments(fcinfo, operation, arguments);
+	open_sink(fcinfo, operation->column_count, &sink);
+	athena_execute(operation, arguments, values, nulls);
+	put_row(values, nulls, &sink);
+	return (Datum) 0;
+}
+
+Datum
+function_return_list(FunctionCallInfo fcinfo, const AthenaOperation *operation)
+{
+	NullableDatum arguments[ATHENA_MAX_ARGUMENTS];
+	RowSink sink;
+
+	get_arguments(fcinfo, operation, arguments);
+	open_sink(fcinfo, operation->column_count, &sink);
+	athena_execute_list(operation, arguments, put_row, &sink);
+	return (Datum) 0;
+}
+
+Datum
+function_return_batch(FunctionCallInfo fcinfo, const AthenaOperation *operation)
+{
+	RowSink sink;
+	ArrayType *array;
+	Datum *ids;
+	bool *nulls;
+	int count;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("argument \"%ss\" must not be NULL", operation->arguments[0].name)));
+	array = PG_GETARG_ARRAYTYPE_P(0);
+	if (ARR_NDIM(array) > 1)
+		ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+						errmsg("argument \"%ss\" must have one dimension",
+							   operation->arguments[0].name)));
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &ids, &nulls, &count);
+	for (int i = 0; i < count; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+							errmsg("argument \"%ss\" must not have NULL elements",
+								   operation->arguments[0].name)));
+	}
+	open_sink(fcinfo, operation->column_count + 2, &sink);
+	if (count > 0)
+		athena_execute_batch(operation, ids, count, put_row, &sink);
+	return (Datum) 0;
+}

@@ -1,0 +1,462 @@
+/*
+ * marshal.c
+ *		Between SQL values and JSON, by the table of operations. See marshal.h.
+ */
+#include "athena/marshal.h"
+
+#include "aws/client.h"
+#include "aws/encoding.h"
+#include "aws/timestamp.h"
+#include "catalog/pg_type.h"
+#include "common/int.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "settings.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#define MICROSECONDS_1970_TO_2000 \
+	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * USECS_PER_SEC)
+
+void
+marshal_check_arguments(const AthenaOperation *operation, const NullableDatum *arguments)
+{
+	for (int i = 0; i < operation->argument_count; i++)
+	{
+		const AthenaArgument *argument = &operation->arguments[i];
+
+		if (arguments[i].isnull && argument->required)
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+							errmsg("argument \"%s\" must not be NULL", argument->name)));
+		if (!arguments[i].isnull && argument->kind == ATHENA_MAX_RESULTS &&
+			DatumGetInt32(arguments[i].value) < 1)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("argument \"%s\" must be at least 1", argument->name),
+							errhint("Leave it out, or NULL, for all rows.")));
+	}
+}
+
+static void
+append_tags(StringInfo json, Jsonb *tags)
+{
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue value;
+	bool first = true;
+
+	if (!JB_ROOT_IS_OBJECT(tags))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("tags must be an object of strings"),
+						errhint("As in '{\"team\": \"etl\"}'.")));
+	appendStringInfoChar(json, '[');
+	iterator = JsonbIteratorInit(&tags->root);
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		if (token != WJB_KEY && token != WJB_VALUE)
+			continue;
+		if (value.type != jbvString)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("tags must be an object of strings"),
+							errhint("As in '{\"team\": \"etl\"}'.")));
+		if (token == WJB_KEY)
+		{
+			appendStringInfoString(json, first ? "{\"Key\":" : ",{\"Key\":");
+			first = false;
+		}
+		else
+			appendStringInfoString(json, ",\"Value\":");
+		escape_json(json, pnstrdup(value.val.string.val, value.val.string.len));
+		if (token == WJB_VALUE)
+			appendStringInfoChar(json, '}');
+	}
+	appendStringInfoChar(json, ']');
+}
+
+static void
+append_argument(StringInfo json, const AthenaArgument *argument, NullableDatum value)
+{
+	char uuid[AWS_UUID_SIZE];
+
+	switch (argument->kind)
+	{
+		case ATHENA_TOKEN:
+			if (value.isnull)
+			{
+				aws_generate_uuid(uuid);
+				escape_json(json, uuid);
+				break;
+			}
+			escape_json(json, TextDatumGetCString(value.value));
+			break;
+		case ATHENA_WORK_GROUP:
+			if (value.isnull && setting_work_group[0] == '\0')
+				ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+								errmsg("no work group: neither the argument \"%s\" nor "
+									   "\"athena_calc.work_group\" is set",
+									   argument->name),
+								errhint("SET athena_calc.work_group, or name the work group in the "
+										"call.")));
+			escape_json(json,
+						value.isnull ? setting_work_group : TextDatumGetCString(value.value));
+			break;
+		case ATHENA_INT:
+			appendStringInfo(json, "%d", DatumGetInt32(value.value));
+			break;
+		case ATHENA_BOOLEAN:
+			appendStringInfoString(json, DatumGetBool(value.value) ? "true" : "false");
+			break;
+		case ATHENA_JSONB:
+			{
+				Jsonb *jsonb = DatumGetJsonbP(value.value);
+
+				JsonbToCString(json, &jsonb->root, VARSIZE(jsonb));
+				break;
+			}
+		case ATHENA_TAGS:
+			append_tags(json, DatumGetJsonbP(value.value));
+			break;
+		default:
+			escape_json(json, TextDatumGetCString(value.value));
+			break;
+	}
+}
+
+/* Whether an argument that is NULL is sent all the same. */
+static bool
+has_default(AthenaKind kind)
+{
+	return kind == ATHENA_TOKEN || kind == ATHENA_WORK_GROUP;
+}
+
+char *
+marshal_request(const AthenaOperation *operation, const NullableDatum *arguments, int page_size,
+				JsonValue next_token)
+{
+	StringInfoData json;
+	StringInfoData request;
+	const char *open = NULL; /* the member whose object is open */
+	size_t open_length = 0;
+	bool first = true; /* whether the innermost object is empty so far */
+
+	/* Members of one structure stand beside each other in the table. */
+	initStringInfo(&json);
+	appendStringInfoChar(&json, '{');
+	for (int i = 0; i < operation->argument_count; i++)
+	{
+		const AthenaArgument *argument = &operation->arguments[i];
+		const char *name = argument->member;
+		const char *dot;
+
+		if (name == NULL)
+			continue;
+		dot = strchr(name, '.');
+		if (open != NULL && (dot == NULL || (size_t) (dot - name) != open_length ||
+							 memcmp(name, open, open_length) != 0))
+		{
+			appendStringInfoChar(&json, '}');
+			open = NULL;
+			first = false;
+		}
+		if (dot != NULL)
+		{
+			/* The structure is there even if nothing in it is: StartSession requires it. */
+			if (open == NULL)
+			{
+				open = name;
+				open_length = (size_t) (dot - name);
+				appendStringInfo(&json, "%s\"%.*s\":{", first ? "" : ",", (int) open_length, name);
+				first = true;
+			}
+			name = dot + 1;
+		}
+		if (arguments[i].isnull && !has_default(argument->kind))
+			continue;
+		appendStringInfo(&json, "%s\"%s\":", first ? "" : ",", name);
+		append_argument(&json, argument, arguments[i]);
+		first = false;
+	}
+	if (open != NULL)
+	{
+		appendStringInfoChar(&json, '}');
+		first = false;
+	}
+	if (page_size > 0)
+	{
+		appendStringInfo(&json, "%s\"MaxResults\":%d", first ? "" : ",", page_size);
+		first = false;
+	}
+
+	/* The token is bytes of the answer, not text of the database: it joins behind the conversion. */
+	initStringInfo(&request);
+	appendStringInfoString(&request, encoding_to_utf8(json.data, json.len));
+	if (next_token.length > 0)
+	{
+		appendStringInfo(&request, "%s\"NextToken\":", first ? "" : ",");
+		appendBinaryStringInfo(&request, next_token.start, (int) next_token.length);
+	}
+	appendStringInfoChar(&request, '}');
+	return request.data;
+}
+
+/* Names the member that a problem is with. Always false, for callers to return. */
+static bool
+set_problem(MarshalProblem *problem, const char *member, const char *what)
+{
+	problem->sqlstate = ERRCODE_PROTOCOL_VIOLATION;
+	problem->text = psprintf("has a %s %s", member, what);
+	return false;
+}
+
+static bool
+set_lacking(MarshalProblem *problem, const char *member)
+{
+	set_problem(problem, member,
+				psprintf("with a character that the encoding %s lacks", GetDatabaseEncodingName()));
+	problem->sqlstate = ERRCODE_UNTRANSLATABLE_CHARACTER;
+	return false;
+}
+
+/* Whether a reading went well; else what is wrong with its member. */
+static bool
+is_read(JsonReading reading, const char *member, MarshalProblem *problem)
+{
+	switch (reading)
+	{
+		case JSON_READ:
+			return true;
+		case JSON_WRONG_TYPE:
+			return set_problem(problem, member, "of another type than the protocol says");
+		case JSON_HAS_NUL:
+			return set_problem(problem, member, "with a NUL character");
+		case JSON_HAS_SURROGATE:
+			return set_problem(problem, member, "with half a surrogate pair");
+		case JSON_OUT_OF_RANGE:
+			return set_problem(problem, member, "that is out of range");
+	}
+	return false;
+}
+
+static bool
+read_text(JsonValue value, const char *member, Datum *datum, MarshalProblem *problem)
+{
+	char *utf8 = palloc(value.length);
+	char *text = NULL;
+	size_t length;
+	bool read = is_read(json_read_string(value, utf8, &length), member, problem);
+
+	if (read)
+	{
+		text = encoding_from_utf8(utf8, length);
+		if (text == NULL)
+			read = set_lacking(problem, member);
+		else
+		{
+			*datum = PointerGetDatum(cstring_to_text(text));
+			pfree(text);
+		}
+	}
+	pfree(utf8);
+	return read;
+}
+
+static JsonReading
+read_int(JsonValue value, int32 *number)
+{
+	int64 wide;
+	JsonReading reading = json_read_scaled(value, 0, false, &wide);
+
+	if (reading != JSON_READ)
+		return reading;
+	if (wide < PG_INT32_MIN || wide > PG_INT32_MAX)
+		return JSON_OUT_OF_RANGE;
+	*number = (int32) wide;
+	return JSON_READ;
+}
+
+/*
+ * A time is a number of seconds (or milliseconds); a date-time in text is accepted, as other readers
+ * of AWS's answers do.
+ */
+static JsonReading
+read_time(JsonValue value, int scale, Datum *datum)
+{
+	int64 microseconds;
+	TimestampTz timestamp;
+
+	if (json_type(value) == JSON_STRING)
+	{
+		if (!timestamp_parse(value.start + 1, value.length - 2, &microseconds))
+			return JSON_WRONG_TYPE;
+	}
+	else
+	{
+		JsonReading reading = json_read_scaled(value, scale, true, &microseconds);
+
+		if (reading != JSON_READ)
+			return reading;
+	}
+	if (pg_sub_s64_overflow(microseconds, MICROSECONDS_1970_TO_2000, &timestamp) ||
+		!IS_VALID_TIMESTAMP(timestamp))
+		return JSON_OUT_OF_RANGE;
+	*datum = TimestampTzGetDatum(timestamp);
+	return JSON_READ;
+}
+
+static JsonReading
+read_int_array(JsonValue value, Datum *datum)
+{
+	JsonCursor cursor = json_cursor(value);
+	JsonValue element;
+	ArrayBuildState *array;
+
+	if (json_type(value) != JSON_ARRAY)
+		return JSON_WRONG_TYPE;
+	array = initArrayResult(INT4OID, CurrentMemoryContext, false);
+	while (json_next_element(&cursor, &element))
+	{
+		int32 number = 0;
+		bool null = json_type(element) == JSON_NULL;
+		JsonReading reading = null ? JSON_READ : read_int(element, &number);
+
+		if (reading != JSON_READ)
+			return reading;
+		array = accumArrayResult(array, Int32GetDatum(number), null, INT4OID, CurrentMemoryContext);
+	}
+	*datum = makeArrayResult(array, CurrentMemoryContext);
+	return JSON_READ;
+}
+
+bool
+marshal_jsonb(JsonValue value, const char *member, Datum *datum, MarshalProblem *problem)
+{
+	char *text;
+
+	if (!is_read(json_check_contents(value), member, problem))
+		return false;
+	text = encoding_from_utf8(value.start, value.length);
+	if (text == NULL)
+		return set_lacking(problem, member);
+	*datum = DirectFunctionCall1(jsonb_in, CStringGetDatum(text));
+	return true;
+}
+
+static bool
+read_column(const AthenaColumn *column, JsonValue value, Datum *datum, MarshalProblem *problem)
+{
+	JsonReading reading;
+	int32 number = 0;
+	int64 wide = 0;
+
+	switch (column->kind)
+	{
+		case ATHENA_INT:
+			reading = read_int(value, &number);
+			*datum = Int32GetDatum(number);
+			break;
+		case ATHENA_BIGINT:
+			reading = json_read_scaled(value, 0, false, &wide);
+			*datum = Int64GetDatum(wide);
+			break;
+		case ATHENA_SECONDS:
+			reading = read_time(value, 6, datum);
+			break;
+		case ATHENA_MILLIS:
+			reading = read_time(value, 3, datum);
+			break;
+		case ATHENA_INT_ARRAY:
+			reading = read_int_array(value, datum);
+			break;
+		case ATHENA_JSONB:
+			if (json_type(value) == JSON_OBJECT || json_type(value) == JSON_ARRAY)
+				return marshal_jsonb(value, column->member, datum, problem);
+			reading = JSON_WRONG_TYPE;
+			break;
+		default:
+			return read_text(value, column->member, datum, problem);
+	}
+	return is_read(reading, column->member, problem);
+}
+
+/*
+ * Reads the members of one object into the columns whose paths lead there: `count` columns from
+ * `columns` on, whose paths share their first `offset` bytes.
+ */
+static bool
+read_members(JsonValue object, const AthenaColumn *columns, int count, size_t offset,
+			 Datum *values, bool *nulls, MarshalProblem *problem)
+{
+	JsonCursor cursor = json_cursor(object);
+	JsonValue key;
+	JsonValue value;
+
+	while (json_next_member(&cursor, &key, &value))
+	{
+		for (int i = 0; i < count; i++)
+		{
+			const char *name = columns[i].member + offset;
+			size_t length = strcspn(name, ".");
+			int below = 1;
+
+			if (columns[i].kind == ATHENA_FROM_REQUEST || !json_key_is(key, name, length))
+				continue;
+			if (json_type(value) == JSON_NULL)
+				break;
+			if (name[length] == '\0')
+			{
+				if (!read_column(&columns[i], value, &values[i], problem))
+					return false;
+				nulls[i] = false;
+				break;
+			}
+
+			/* All columns below this member stand beside each other. */
+			if (json_type(value) != JSON_OBJECT)
+				return is_read(JSON_WRONG_TYPE, pnstrdup(columns[i].member, offset + length),
+							   problem);
+			while (i + below < count && strncmp(columns[i + below].member, columns[i].member,
+												offset + length + 1) == 0)
+				below++;
+			if (!read_members(value, &columns[i], below, offset + length + 1, &values[i], &nulls[i],
+							  problem))
+				return false;
+			break;
+		}
+	}
+	return true;
+}
+
+bool
+marshal_row(const AthenaOperation *operation, const NullableDatum *arguments, JsonValue object,
+			Datum *values, bool *nulls, MarshalProblem *problem)
+{
+	problem->sqlstate = 0;
+	for (int i = 0; i < operation->column_count; i++)
+	{
+		bool from_request = operation->columns[i].kind == ATHENA_FROM_REQUEST;
+
+		values[i] = from_request ? arguments[0].value : (Datum) 0;
+		nulls[i] = from_request ? arguments[0].isnull : true;
+	}
+	if (json_type(object) != JSON_OBJECT)
+	{
+		problem->sqlstate = ERRCODE_PROTOCOL_VIOLATION;
+		problem->text = "has something else where an object is due";
+		return false;
+	}
+	if (!read_members(object, operation->columns, operation->column_count, 0, values, nulls,
+					  problem))
+		return false;
+	for (int i = 0; i < operation->column_count; i++)
+	{
+		if (operation->columns[i].required && nulls[i])
+		{
+			problem->sqlstate = ERRCODE_PROTOCOL_VIOLATION;
+			problem->text = psprintf("has no %s", operation->columns[i].member);
+			return false;
+		}
+	}
+	return true;
+}

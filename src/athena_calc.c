@@ -1,0 +1,19 @@
+/*
+ * athena_calc.c
+ *		The door: module magic and _PG_init, nothing else.
+ */
+#include "compat.h"
+
+#include "settings.h"
+
+EXPORT_BEGIN
+PG_MODULE_MAGIC;
+extern void _PG_init(void);
+EXPORT_END
+
+/* Defines the settings. What reaches out (curl, OpenSSL) starts at its first use, in the backend. */
+void
+_PG_init(void)
+{
+	settings_define();
+}

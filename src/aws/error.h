@@ -1,0 +1,74 @@
+/*
+ * error.h
+ *		What a service refused, and what went wrong on the way: read, given a SQLSTATE, reported.
+ */
+#ifndef ATHENA_CALC_AWS_ERROR_H
+#define ATHENA_CALC_AWS_ERROR_H
+
+#include "compat.h"
+
+#include "http/http.h"
+
+/* The pseudo exceptions of what never reached or left the service. */
+#define AWS_CONNECTION_FAILURE "ConnectionFailure"
+#define AWS_TIMEOUT "Timeout"
+#define AWS_INVALID_RESPONSE "InvalidResponse"
+
+typedef enum AwsErrorFormat
+{
+	AWS_ERROR_JSON, /* awsJson 1.1 */
+	AWS_ERROR_XML	/* S3 */
+} AwsErrorFormat;
+
+/*
+ * What an exception means in SQL. `words`, where not NULL, must be in the message: some services tell
+ * different troubles under one exception. The first row that fits counts.
+ */
+typedef struct AwsErrorMeaning
+{
+	const char *exception;
+	const char *words;
+	int sqlstate;
+	const char *hint;
+} AwsErrorMeaning;
+
+typedef struct AwsService
+{
+	const char *name; /* in messages */
+	const char *signing_name;
+	bool is_s3; /* signs paths as they are, and the payload's hash in a header */
+	AwsErrorFormat error_format;
+	const char *error_code_member; /* of a JSON error, beside its exception; NULL for none */
+	const char *error_code_key;	   /* and its key in DETAIL */
+	const AwsErrorMeaning *meanings; /* ends with an exception of NULL */
+} AwsService;
+
+/* An error of a call; no error while `sqlstate` is 0. Strings are in the database's encoding. */
+typedef struct AwsError
+{
+	int sqlstate;
+	const char *exception; /* the service's own, or a pseudo exception; NULL when it named none */
+	bool from_service;	   /* whether the exception is the service's own */
+	const char *error_code;
+	const char *message;
+	const char *hint;
+	int http_status; /* 0 for none */
+	const char *request_id;
+} AwsError;
+
+/*
+ * Reads what came of a request that did not succeed: trouble on the way, or an answer with another
+ * status than 2xx. Strings are made in the current memory context.
+ */
+extern void aws_error_read(AwsError *error, const AwsService *service,
+						   const HttpResponse *response);
+
+/* Makes an error of an answer that the protocol does not allow (08P01). `problem` reads behind "the answer …". */
+extern void aws_error_invalid_response(AwsError *error, const HttpResponse *response,
+									   const char *problem);
+
+/* Raises it: "<service> <operation> failed: …", with how many attempts were made. */
+extern void aws_error_raise(const AwsError *error, const AwsService *service,
+							const char *operation, int attempts) pg_attribute_noreturn();
+
+#endif

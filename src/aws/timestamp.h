@@ -1,0 +1,18 @@
+/*
+ * timestamp.h
+ *		Points in time as AWS writes them in text. Plain C.
+ */
+#ifndef ATHENA_CALC_AWS_TIMESTAMP_H
+#define ATHENA_CALC_AWS_TIMESTAMP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Reads a date-time of RFC 3339 ("2019-12-16T23:48:18.5Z", "…+01:00") as microseconds since 1970, UTC;
+ * digits beyond the microsecond are rounded. False where the text is none.
+ */
+extern bool timestamp_parse(const char *text, size_t length, int64_t *microseconds);
+
+#endif

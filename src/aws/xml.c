@@ -1,0 +1,108 @@
+/*
+ * xml.c
+ *		The texts of an XML answer's elements, read by expat. See xml.h.
+ */
+#include "aws/xml.h"
+
+#include <string.h>
+
+#include <expat.h>
+
+#define MAX_DEPTH 32
+
+typedef struct XmlReader
+{
+	XML_Parser parser;
+	XmlWanted *wanted;
+	int count;
+	ByteBuffer path;
+	int depth;
+	XmlWanted *current; /* whose text is being read */
+} XmlReader;
+
+static void XMLCALL
+start_element(void *context, const XML_Char *name, const XML_Char **attributes)
+{
+	XmlReader *reader = context;
+
+	(void) attributes;
+	if (++reader->depth > MAX_DEPTH)
+	{
+		XML_StopParser(reader->parser, XML_FALSE);
+		return;
+	}
+	if (reader->path.length > 0)
+		buffer_append_char(&reader->path, '/');
+	buffer_append_string(&reader->path, name);
+	reader->current = NULL;
+	for (int i = 0; i < reader->count && !reader->path.failed; i++)
+	{
+		XmlWanted *wanted = &reader->wanted[i];
+
+		if (!wanted->found && strcmp(reader->path.data, wanted->path) == 0)
+		{
+			wanted->found = true;
+			reader->current = wanted;
+		}
+	}
+}
+
+static void XMLCALL
+end_element(void *context, const XML_Char *name)
+{
+	XmlReader *reader = context;
+	size_t length = strlen(name);
+
+	reader->depth--;
+	reader->current = NULL;
+	if (reader->path.failed)
+		return;
+	reader->path.length -= length < reader->path.length ? length + 1 : length;
+	reader->path.data[reader->path.length] = '\0';
+}
+
+static void XMLCALL
+character_data(void *context, const XML_Char *text, int length)
+{
+	XmlReader *reader = context;
+
+	if (reader->current != NULL)
+		buffer_append(&reader->current->text, text, (size_t) length);
+}
+
+/* A document type can define entities that grow without end, or that point elsewhere. */
+static void XMLCALL
+start_document_type(void *context, const XML_Char *name, const XML_Char *system_id,
+					const XML_Char *public_id, int has_internal_subset)
+{
+	XmlReader *reader = context;
+
+	(void) name;
+	(void) system_id;
+	(void) public_id;
+	(void) has_internal_subset;
+	XML_StopParser(reader->parser, XML_FALSE);
+}
+
+bool
+xml_read(const char *document, size_t length, XmlWanted *wanted, int count)
+{
+	XmlReader reader = {.wanted = wanted, .count = count};
+	bool read;
+
+	reader.parser = XML_ParserCreate(NULL);
+	if (reader.parser == NULL)
+		return false;
+	XML_SetUserData(reader.parser, &reader);
+	XML_SetElementHandler(reader.parser, start_element, end_element);
+	XML_SetCharacterDataHandler(reader.parser, character_data);
+	XML_SetStartDoctypeDeclHandler(reader.parser, start_document_type);
+	read = XML_Parse(reader.parser, document, (int) length, 1) == XML_STATUS_OK;
+	XML_ParserFree(reader.parser);
+
+	read = read && !reader.path.failed;
+	for (int i = 0; i < count; i++)
+		read = read && !wanted[i].text.failed;
+	buffer_free(&reader.path);
+	return read;
+}

@@ -1,0 +1,94 @@
+/*
+ * compat.h
+ *		What differs between PostgreSQL 14 and 18: the only place that knows PG_VERSION_NUM.
+ *
+ * Everything written for the server includes this file first; it brings postgres.h.
+ */
+#ifndef ATHENA_CALC_COMPAT_H
+#define ATHENA_CALC_COMPAT_H
+
+#include "postgres.h"
+
+#if PG_VERSION_NUM >= 150000
+#include "common/pg_prng.h"
+#endif
+#include "fmgr.h"
+#include "storage/latch.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/wait_event.h"
+#if PG_VERSION_NUM >= 180000
+#include "storage/waiteventset.h"
+#endif
+
+/*
+ * The library is built with hidden visibility, and PG_FUNCTION_INFO_V1 of PostgreSQL 15 does not undo
+ * that. Begin and end stand around what SQL or the server looks up by name.
+ */
+#define EXPORT_BEGIN _Pragma("GCC visibility push(default)")
+#define EXPORT_END _Pragma("GCC visibility pop")
+
+/* Declares a function that SQL calls, and exports it. */
+#define ATHENA_CALC_FUNCTION(name) \
+	EXPORT_BEGIN                   \
+	PG_FUNCTION_INFO_V1(name);     \
+	EXPORT_END                     \
+	extern Datum name(PG_FUNCTION_ARGS)
+
+/* A set of wait events that lives as long as the backend. */
+static inline WaitEventSet *
+create_backend_wait_event_set(int event_count)
+{
+#if PG_VERSION_NUM >= 170000
+	return CreateWaitEventSet(NULL, event_count);
+#else
+	return CreateWaitEventSet(TopMemoryContext, event_count);
+#endif
+}
+
+/* The wait event `name`, as pg_stat_activity shows it; before 17 all extensions share one. */
+static inline uint32
+named_wait_event(const char *name)
+{
+#if PG_VERSION_NUM >= 170000
+	return WaitEventExtensionNew(name);
+#else
+	(void) name;
+	return PG_WAIT_EXTENSION;
+#endif
+}
+
+/* Memory for what a check hook hands to its assign hook; NULL when there is none. PostgreSQL frees it. */
+static inline void *
+allocate_setting_extra(size_t size)
+{
+#if PG_VERSION_NUM >= 160000
+	return guc_malloc(LOG, size);
+#else
+	return malloc(size);
+#endif
+}
+
+/* A random number from [0, 1), good enough to spread retries. */
+static inline double
+random_fraction(void)
+{
+#if PG_VERSION_NUM >= 150000
+	return pg_prng_double(&pg_global_prng_state);
+#else
+	return (double) random() / ((double) MAX_RANDOM_VALUE + 1);
+#endif
+}
+
+/* Refuses settings of this prefix that nobody defined (14 can only warn). */
+static inline void
+reserve_setting_prefix(const char *prefix)
+{
+#if PG_VERSION_NUM >= 150000
+	MarkGUCPrefixReserved(prefix);
+#else
+	EmitWarningsOnPlaceholders(prefix);
+#endif
+}
+
+#endif

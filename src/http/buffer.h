@@ -1,0 +1,39 @@
+/*
+ * buffer.h
+ *		A growable run of bytes from malloc that never throws.
+ *
+ * For code that must not raise PostgreSQL errors: what runs below a curl callback, and plain C that is
+ * tested without a server. A failed append (out of memory, or past the limit) leaves the buffer as it
+ * was and sets `failed`, so a sequence of appends is checked once, at its end. The buffer owns its
+ * memory; buffer_free() wipes and releases it.
+ */
+#ifndef ATHENA_CALC_HTTP_BUFFER_H
+#define ATHENA_CALC_HTTP_BUFFER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct ByteBuffer
+{
+	char *data; /* NULL until something was appended; NUL-terminated from then on */
+	size_t length;
+	size_t capacity;
+	bool failed;
+} ByteBuffer;
+
+/* Appends `length` bytes of `bytes`. False, with `failed` set, when there is no memory. */
+extern bool buffer_append(ByteBuffer *buffer, const void *bytes, size_t length);
+
+/* Appends a C string. */
+extern bool buffer_append_string(ByteBuffer *buffer, const char *string);
+
+/* Appends one byte. */
+extern bool buffer_append_char(ByteBuffer *buffer, char c);
+
+/* Empties the buffer and keeps its memory for the next use. */
+extern void buffer_reset(ByteBuffer *buffer);
+
+/* Wipes the bytes and releases the memory; the buffer can be used again. */
+extern void buffer_free(ByteBuffer *buffer);
+
+#endif

@@ -1,0 +1,31 @@
+/*
+ * descriptor.h
+ *		File descriptors for curl's sockets, counted with PostgreSQL's own.
+ *
+ * PostgreSQL lets extensions have a share of the backend's descriptors (AcquireExternalFD). They are
+ * reserved before curl acts, because reserving may close files of PostgreSQL's and must not happen
+ * below a curl callback; the callbacks only count against what is reserved.
+ */
+#ifndef ATHENA_CALC_HTTP_DESCRIPTOR_H
+#define ATHENA_CALC_HTTP_DESCRIPTOR_H
+
+#include "compat.h"
+
+#include <curl/curl.h>
+
+/* How many sockets are open, idle connections included. */
+extern int descriptor_open_count(void);
+
+/* Makes sure of one descriptor for each of `sockets` sockets; false when that many are not to be had. */
+extern bool descriptor_reserve(int sockets);
+
+/* Gives back what is reserved and not open. */
+extern void descriptor_release_unused(void);
+
+/*
+ * Tells an easy handle to open and close its sockets here. Where none is left, `*refused` is set and
+ * the connection fails.
+ */
+extern void descriptor_attach(CURL *easy, bool *refused);
+
+#endif

@@ -1,0 +1,98 @@
+/*
+ * http.h
+ *		Requests over HTTP from a backend: one engine for one request or a thousand.
+ *
+ * http_run() keeps up to `concurrency` requests in flight on the backend's own curl_multi handle and
+ * waits for PostgreSQL's latch and curl's sockets in one place, so that a cancel, statement_timeout or
+ * a termination takes effect at once, whatever a request is doing. Connections are kept from one
+ * statement to the next. Nothing here knows AWS.
+ *
+ * Throws: what CHECK_FOR_INTERRUPTS throws, what the callbacks throw, and out of memory; whatever is thrown,
+ * requests under way are dropped first. Trouble with a request is never thrown: it is its outcome.
+ */
+#ifndef ATHENA_CALC_HTTP_HTTP_H
+#define ATHENA_CALC_HTTP_HTTP_H
+
+#include "compat.h"
+#include "http/header.h"
+#include "lib/pairingheap.h"
+
+/* The bytes to send and their limits. Everything pointed to must stay until the answer is there. */
+typedef struct HttpRequest
+{
+	const char *method; /* "GET" or "POST" */
+	const char *url;
+	const HttpHeader *headers; /* all that are sent but Content-Length; "Host" among them */
+	int header_count;
+	const char *body; /* of a POST */
+	size_t body_length;
+	int connect_timeout;	  /* milliseconds for name, connection and TLS together */
+	int timeout;			  /* milliseconds for all */
+	size_t max_response_size; /* bytes of the answer's body */
+	const char *ca_bundle;	  /* a file or a directory; NULL or "" for the system's */
+} HttpRequest;
+
+typedef enum HttpOutcome
+{
+	HTTP_ANSWERED,
+	HTTP_UNREACHABLE,	/* no connection: name, network, TLS, or connect_timeout */
+	HTTP_UNVERIFIED,	/* the certificate is not one that we trust */
+	HTTP_BROKEN,		/* the connection ended before the answer did */
+	HTTP_TIMED_OUT,		/* no complete answer within `timeout` */
+	HTTP_TOO_LARGE,		/* the body is above max_response_size */
+	HTTP_MALFORMED,		/* what came is not HTTP */
+	HTTP_NO_DESCRIPTOR, /* the backend has no file descriptor left for even one connection */
+	HTTP_NO_MEMORY
+} HttpOutcome;
+
+/* What came of a request. All memory is the engine's and valid until the callback returns. */
+typedef struct HttpResponse
+{
+	HttpOutcome outcome;
+	const char *problem; /* what went wrong, for people; "" when answered */
+	int status;			 /* 0 when none was read */
+	const char *head;	 /* the header lines of the last answer, without the status line */
+	const char *body;	 /* NUL-terminated for convenience; may hold NULs */
+	size_t body_length;
+} HttpResponse;
+
+/* A request's place in a run. Zeroed by the caller; private to the engine while the run lasts. */
+typedef struct HttpExchange
+{
+	pairingheap_node delayed;
+	int64 due; /* when it may be sent, on the clock of http_now() */
+} HttpExchange;
+
+/*
+ * What a run asks of its caller. Both are called outside of curl and may throw.
+ *
+ * prepare: fills in the request, right before each sending (a signature depends on the time).
+ * finish: takes the outcome; returns HTTP_DONE, or the pause in microseconds before it is sent again.
+ */
+#define HTTP_DONE (-1)
+
+typedef struct HttpCaller
+{
+	void (*prepare)(HttpExchange *exchange, HttpRequest *request, void *context);
+	int64 (*finish)(HttpExchange *exchange, const HttpResponse *response, void *context);
+	void *context;
+} HttpCaller;
+
+/*
+ * Sends `count` requests, up to `concurrency` at once, until each is done. `exchanges` is an array of
+ * structures of `stride` bytes whose first member is an HttpExchange.
+ */
+extern void http_run(void *exchanges, size_t stride, int count, int concurrency,
+					 const HttpCaller *caller);
+
+/* The value of a header (any case), its length in `length`; NULL where the answer has none. */
+extern const char *http_response_header(const HttpResponse *response, const char *name,
+										size_t *length);
+
+/* Seconds since the epoch of a date in a header (RFC 9110, 5.6.7); -1 for what is none. */
+extern int64 http_parse_date(const char *date, size_t length);
+
+/* Microseconds on a clock that never goes back. */
+extern int64 http_now(void);
+
+#endif

@@ -1,0 +1,373 @@
+/*
+ * transfer.c
+ *		One request and its answer on one curl easy handle. See transfer.h.
+ */
+#include "http/transfer.h"
+
+#include <dirent.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#include <openssl/crypto.h>
+
+#include "http/descriptor.h"
+#include "utils/memutils.h"
+
+/* More than any service sends; what goes beyond is an attack on the backend's memory. */
+#define MAX_HEAD_BYTES (64 * 1024)
+
+/* What an idle transfer may keep of an answer's memory for the next. */
+#define MAX_KEPT_BODY_BYTES (64 * 1024)
+
+static size_t
+header_callback(char *line, size_t size, size_t count, void *context)
+{
+	HttpTransfer *transfer = context;
+	size_t length = size * count;
+
+	/* Each answer starts anew: what an interim one (1xx) said is not about this request's outcome. */
+	if (length >= 5 && memcmp(line, "HTTP/", 5) == 0)
+	{
+		buffer_reset(&transfer->head);
+		return length;
+	}
+	if (transfer->head.length + length > MAX_HEAD_BYTES)
+	{
+		transfer->head_too_large = true;
+		return 0;
+	}
+	return buffer_append(&transfer->head, line, length) ? length : 0;
+}
+
+static size_t
+write_callback(char *bytes, size_t size, size_t count, void *context)
+{
+	HttpTransfer *transfer = context;
+	size_t length = size * count;
+
+	if (length > transfer->max_response_size - transfer->body.length)
+	{
+		transfer->too_large = true;
+		return 0;
+	}
+	return buffer_append(&transfer->body, bytes, length) ? length : 0;
+}
+
+/* Whether a directory has certificates under the names by which OpenSSL looks them up. */
+static bool
+is_hashed_directory(const char *path)
+{
+	DIR *directory = opendir(path);
+	struct dirent *entry;
+	bool found = false;
+
+	if (directory == NULL)
+		return false;
+	while (!found && (entry = readdir(directory)) != NULL)
+		found = strspn(entry->d_name, "0123456789abcdef") == 8 && entry->d_name[8] == '.';
+	closedir(directory);
+	return found;
+}
+
+/*
+ * Tells what certificates are verified against. Either a file or a directory, never both: with both
+ * (which is how libcurl comes on Debian) it reads the file anew for each connection, 16 ms each time.
+ * A hashed directory is best: only the one certificate that is needed is read.
+ * https://curl.se/libcurl/c/CURLOPT_CA_CACHE_TIMEOUT.html
+ */
+static void
+set_certificate_authorities(HttpTransfer *transfer, const char *ca_bundle)
+{
+	static bool system_known = false;
+	static bool system_hashed = false;
+	const curl_version_info_data *curl = curl_version_info(CURLVERSION_NOW);
+	const char *file = ca_bundle;
+	const char *directory = NULL;
+	struct stat status;
+
+	if (transfer->ca_bundle != NULL && strcmp(transfer->ca_bundle, ca_bundle) == 0)
+		return;
+
+	if (ca_bundle[0] == '\0')
+	{
+		if (!system_known)
+		{
+			system_hashed = curl->capath != NULL && is_hashed_directory(curl->capath);
+			system_known = true;
+		}
+		file = system_hashed ? NULL : curl->cainfo;
+		directory = system_hashed ? curl->capath : NULL;
+	}
+	else if (stat(ca_bundle, &status) == 0 && S_ISDIR(status.st_mode))
+	{
+		file = NULL;
+		directory = ca_bundle;
+	}
+	curl_easy_setopt(transfer->easy, CURLOPT_CAINFO, file);
+	curl_easy_setopt(transfer->easy, CURLOPT_CAPATH, directory);
+
+	free(transfer->ca_bundle);
+	transfer->ca_bundle = strdup(ca_bundle);
+}
+
+/* What holds for every request. */
+static void
+set_constant_options(HttpTransfer *transfer)
+{
+	CURL *easy = transfer->easy;
+
+	curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
+	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
+	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, header_callback);
+	curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, write_callback);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
+	descriptor_attach(easy, &transfer->no_descriptor);
+
+	/* SIGALRM is PostgreSQL's. */
+	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	/* Do not wait for a thread that resolves a name when its answer is no longer wanted. */
+#if CURL_AT_LEAST_VERSION(7, 87, 0)
+	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+#endif
+
+	/* Only what was asked for, from whom it was asked: no redirects, no proxy of the environment. */
+#if CURL_AT_LEAST_VERSION(7, 85, 0)
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+#else
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long) (CURLPROTO_HTTP | CURLPROTO_HTTPS));
+#endif
+	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+	curl_easy_setopt(easy, CURLOPT_PROXY, "");
+	curl_easy_setopt(easy, CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
+	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+
+	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L);
+	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+	/* The path that was signed is the path that is sent, dots and all. */
+	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+}
+
+HttpTransfer *
+transfer_create(void)
+{
+	HttpTransfer *transfer = MemoryContextAllocZero(TopMemoryContext, sizeof(HttpTransfer));
+
+	transfer->easy = curl_easy_init();
+	if (transfer->easy == NULL)
+	{
+		pfree(transfer);
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
+						errdetail("curl_easy_init failed.")));
+	}
+	set_constant_options(transfer);
+	return transfer;
+}
+
+static bool
+add_header(HttpTransfer *transfer, const HttpHeader *header, ByteBuffer *line)
+{
+	struct curl_slist *headers;
+
+	buffer_reset(line);
+	buffer_append_string(line, header->name);
+	/* curl's way to say "an empty value"; a colon alone would remove the header. */
+	buffer_append_string(line, header->value[0] == '\0' ? ";" : ": ");
+	buffer_append_string(line, header->value);
+	if (line->failed)
+		return false;
+	headers = curl_slist_append(transfer->headers, line->data);
+	if (headers == NULL)
+		return false;
+	transfer->headers = headers;
+	return true;
+}
+
+/* All headers that the request names, and none that curl would add. */
+static bool
+add_headers(HttpTransfer *transfer, const HttpRequest *request)
+{
+	static const char *const unwanted[] = {"Accept:", "Expect:"};
+	ByteBuffer line = {0};
+	bool added = true;
+
+	for (int i = 0; added && i < request->header_count; i++)
+		added = add_header(transfer, &request->headers[i], &line);
+	for (int i = 0; added && i < (int) lengthof(unwanted); i++)
+	{
+		struct curl_slist *headers = curl_slist_append(transfer->headers, unwanted[i]);
+
+		added = headers != NULL;
+		if (added)
+			transfer->headers = headers;
+	}
+	buffer_free(&line);
+	return added;
+}
+
+void
+transfer_set_request(HttpTransfer *transfer, const HttpRequest *request)
+{
+	CURL *easy = transfer->easy;
+	bool set;
+
+	transfer->max_response_size = request->max_response_size;
+	transfer->error[0] = '\0';
+
+	set = add_headers(transfer, request);
+	set = set && curl_easy_setopt(easy, CURLOPT_URL, request->url) == CURLE_OK;
+	if (strcmp(request->method, "POST") == 0)
+	{
+		curl_easy_setopt(easy, CURLOPT_POST, 1L);
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body_length);
+	}
+	else
+		curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) request->connect_timeout);
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) request->timeout);
+	curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t) request->max_response_size);
+	set_certificate_authorities(transfer, request->ca_bundle != NULL ? request->ca_bundle : "");
+
+	if (!set)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
+						errdetail("A request could not be prepared.")));
+}
+
+static HttpOutcome
+outcome_of(HttpTransfer *transfer, CURLcode result)
+{
+	long request_bytes = 0;
+	bool sent;
+
+	curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &request_bytes);
+	sent = request_bytes > 0;
+
+	switch (result)
+	{
+		case CURLE_OK:
+			return HTTP_ANSWERED;
+		case CURLE_COULDNT_RESOLVE_HOST:
+		case CURLE_COULDNT_CONNECT:
+		case CURLE_SSL_CONNECT_ERROR:
+			return transfer->no_descriptor ? HTTP_NO_DESCRIPTOR : HTTP_UNREACHABLE;
+		case CURLE_PEER_FAILED_VERIFICATION:
+		case CURLE_SSL_CACERT_BADFILE:
+		case CURLE_SSL_CERTPROBLEM:
+		case CURLE_SSL_ISSUER_ERROR:
+			return HTTP_UNVERIFIED;
+		case CURLE_OPERATION_TIMEDOUT:
+			return sent ? HTTP_TIMED_OUT : HTTP_UNREACHABLE;
+		case CURLE_FILESIZE_EXCEEDED:
+			return HTTP_TOO_LARGE;
+		case CURLE_WRITE_ERROR:
+			if (transfer->too_large)
+				return HTTP_TOO_LARGE;
+			return transfer->head_too_large ? HTTP_MALFORMED : HTTP_NO_MEMORY;
+		case CURLE_OUT_OF_MEMORY:
+			return HTTP_NO_MEMORY;
+		case CURLE_WEIRD_SERVER_REPLY:
+		case CURLE_UNSUPPORTED_PROTOCOL: /* also a version of HTTP that is none */
+		case CURLE_BAD_CONTENT_ENCODING:
+			return HTTP_MALFORMED;
+		default:
+			return sent ? HTTP_BROKEN : HTTP_UNREACHABLE;
+	}
+}
+
+void
+transfer_read_response(HttpTransfer *transfer, CURLcode result, HttpResponse *response)
+{
+	long status = 0;
+
+	response->outcome = outcome_of(transfer, result);
+	response->problem = "";
+	if (transfer->head_too_large)
+		response->problem = "the head of the answer is too large";
+	else if (result != CURLE_OK)
+		response->problem =
+			transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(result);
+
+	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+	response->status = (int) status;
+	response->head = transfer->head.data != NULL ? transfer->head.data : "";
+	response->body = transfer->body.data != NULL ? transfer->body.data : "";
+	response->body_length = transfer->body.length;
+}
+
+void
+transfer_clear(HttpTransfer *transfer)
+{
+	for (struct curl_slist *header = transfer->headers; header != NULL; header = header->next)
+		OPENSSL_cleanse(header->data, strlen(header->data));
+	curl_slist_free_all(transfer->headers);
+	transfer->headers = NULL;
+	curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, NULL);
+	curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDS, NULL);
+
+	buffer_reset(&transfer->head);
+	if (transfer->body.capacity > MAX_KEPT_BODY_BYTES)
+		buffer_free(&transfer->body);
+	else
+		buffer_reset(&transfer->body);
+	transfer->exchange = NULL;
+	transfer->too_large = false;
+	transfer->head_too_large = false;
+	transfer->no_descriptor = false;
+}
+
+void
+transfer_destroy(HttpTransfer *transfer)
+{
+	transfer_clear(transfer);
+	curl_easy_cleanup(transfer->easy);
+	buffer_free(&transfer->head);
+	buffer_free(&transfer->body);
+	free(transfer->ca_bundle);
+	pfree(transfer);
+}
+
+const char *
+http_response_header(const HttpResponse *response, const char *name, size_t *length)
+{
+	size_t name_length = strlen(name);
+
+	for (const char *line = response->head; *line != '\0';)
+	{
+		size_t line_length = strcspn(line, "\r\n");
+
+		if (line_length > name_length && line[name_length] == ':' &&
+			strncasecmp(line, name, name_length) == 0)
+		{
+			const char *value = line + name_length + 1;
+			const char *end = line + line_length;
+
+			while (value < end && (*value == ' ' || *value == '\t'))
+				value++;
+			while (end > value && (end[-1] == ' ' || end[-1] == '\t'))
+				end--;
+			*length = (size_t) (end - value);
+			return value;
+		}
+		line += line_length;
+		line += strspn(line, "\r\n");
+	}
+	return NULL;
+}
+
+int64
+http_parse_date(const char *date, size_t length)
+{
+	char copy[64];
+
+	if (length >= sizeof(copy))
+		return -1;
+	memcpy(copy, date, length);
+	copy[length] = '\0';
+	return (int64) curl_getdate(copy, NULL);
+}

@@ -1,0 +1,52 @@
+/*
+ * transfer.h
+ *		One request and its answer on one curl easy handle.
+ *
+ * The callbacks that curl runs record what comes in memory from malloc, within the request's limits,
+ * and never throw.
+ */
+#ifndef ATHENA_CALC_HTTP_TRANSFER_H
+#define ATHENA_CALC_HTTP_TRANSFER_H
+
+#include "compat.h"
+
+#include <curl/curl.h>
+
+#include "http/buffer.h"
+#include "http/http.h"
+#include "lib/ilist.h"
+
+typedef struct HttpTransfer
+{
+	dlist_node node; /* in the engine's list of transfers under way, or of idle ones */
+	CURL *easy;
+	CURLM *multi; /* the handle that it is part of; NULL for none */
+	HttpExchange *exchange;
+	struct curl_slist *headers;
+	ByteBuffer head;
+	ByteBuffer body;
+	size_t max_response_size;
+	char *ca_bundle; /* what the easy handle verifies against, from malloc; NULL when not yet told */
+	bool too_large;
+	bool head_too_large;
+	bool no_descriptor;
+	char error[CURL_ERROR_SIZE];
+} HttpTransfer;
+
+/* A new transfer, in memory of the backend's life. Throws 53200. */
+extern HttpTransfer *transfer_create(void);
+
+/* Prepares the easy handle for a request. Throws 53200, with nothing left to clean up but the transfer. */
+extern void transfer_set_request(HttpTransfer *transfer, const HttpRequest *request);
+
+/* What came of it, once curl is done with `result`. */
+extern void transfer_read_response(HttpTransfer *transfer, CURLcode result,
+								   HttpResponse *response);
+
+/* Makes ready for the next request: forgets this one and wipes its headers. The connection stays. */
+extern void transfer_clear(HttpTransfer *transfer);
+
+/* Ends it for good, with its connection if it is under way. */
+extern void transfer_destroy(HttpTransfer *transfer);
+
+#endif

@@ -1,0 +1,30 @@
+/*
+ * wait.h
+ *		Waiting for PostgreSQL's latch and for curl's sockets and timer, in one place.
+ *
+ * One kept WaitEventSet holds the latch, the postmaster's death and one epoll descriptor, which curl's
+ * socket callback keeps in step with its sockets. Waiting costs the same for one socket or a thousand.
+ */
+#ifndef ATHENA_CALC_HTTP_WAIT_H
+#define ATHENA_CALC_HTTP_WAIT_H
+
+#include "compat.h"
+
+#include <curl/curl.h>
+
+/* Descriptors that the wait holds for the backend's life: epoll's own, and curl's pair to wake itself. */
+#define HTTP_WAIT_DESCRIPTORS 3
+
+/* Makes the set at its first call. Throws 53000 where there is no descriptor for it. */
+extern void http_wait_start(void);
+
+/* Connects a new multi handle to the set. */
+extern void http_wait_attach(CURLM *multi);
+
+/*
+ * Waits until there is something to do, `due` (on http_now()'s clock; -1 for never) has come, or an
+ * interrupt is pending, and lets curl act. Throws what CHECK_FOR_INTERRUPTS throws.
+ */
+extern void http_wait(CURLM *multi, int64 due);
+
+#endif

@@ -1,0 +1,83 @@
+/*
+ * uri.c
+ *		S3 URIs, and where S3 has the object. See uri.h.
+ */
+#include "s3/uri.h"
+
+#include "aws/client.h"
+#include "aws/sigv4.h"
+#include "settings.h"
+
+#define MAX_KEY_BYTES 1024
+#define MAX_BUCKET_BYTES 255 /* of old buckets; new ones have at most 63 */
+
+bool
+s3_uri_parse(const char *text, S3Uri *uri)
+{
+	const char *bucket;
+	size_t bucket_length;
+	const char *key;
+
+	if (pg_strncasecmp(text, "s3://", 5) != 0)
+		return false;
+	bucket = text + 5;
+	bucket_length = strcspn(bucket, "/");
+	key = bucket + bucket_length;
+	if (bucket_length < 3 || bucket_length > MAX_BUCKET_BYTES ||
+		strspn(bucket, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") <
+			bucket_length)
+		return false;
+	if (key[0] != '/' || key[1] == '\0' || strlen(key + 1) > MAX_KEY_BYTES)
+		return false;
+	uri->bucket = pnstrdup(bucket, bucket_length);
+	uri->key = pstrdup(key + 1);
+	return true;
+}
+
+/*
+ * Whether a bucket can stand in front of a host name. A dot is fine in a name, but not under TLS:
+ * the certificate is for one label.
+ * https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html
+ */
+static bool
+is_host_label(const char *bucket, bool tls)
+{
+	size_t length = strlen(bucket);
+
+	return length <= 63 && strspn(bucket, "abcdefghijklmnopqrstuvwxyz0123456789.-") == length &&
+		   (!tls || strchr(bucket, '.') == NULL) && strstr(bucket, "..") == NULL &&
+		   strchr("-.", bucket[0]) == NULL && strchr("-.", bucket[length - 1]) == NULL;
+}
+
+void
+s3_uri_resolve(const S3Uri *uri, AwsEndpoint *endpoint, char **path)
+{
+	ByteBuffer encoded = {0};
+	size_t bucket_length = strlen(uri->bucket);
+	size_t host_length;
+	bool virtual_host;
+
+	aws_resolve_endpoint("s3", setting_s3_endpoint_url, endpoint);
+
+	/* An address has no subdomains, and neither has a host without a domain ("minio:9000"). */
+	host_length = strlen(endpoint->host);
+	virtual_host = !aws_endpoint_is_address(endpoint) && strchr(endpoint->host, '.') != NULL &&
+				   is_host_label(uri->bucket, endpoint->tls) &&
+				   bucket_length + 1 + host_length < sizeof(endpoint->host);
+	if (virtual_host)
+	{
+		memmove(endpoint->host + bucket_length + 1, endpoint->host, host_length + 1);
+		memcpy(endpoint->host, uri->bucket, bucket_length);
+		endpoint->host[bucket_length] = '.';
+	}
+
+	sigv4_uri_encode(&encoded, uri->key, strlen(uri->key), true);
+	if (encoded.failed)
+	{
+		buffer_free(&encoded);
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	}
+	*path = virtual_host ? psprintf("%s/%s", endpoint->path, encoded.data)
+						 : psprintf("%s/%s/%s", endpoint->path, uri->bucket, encoded.data);
+	buffer_free(&encoded);
+}
