@@ -2,6 +2,7 @@
 #
 #   make && make install        builds and installs, for the server of PG_CONFIG
 #   make installcheck           runs the regression tests in a running server
+#   make prove_installcheck     runs the TAP tests, each with a server and an emulator of its own
 #   scripts/check               runs all tests, from nothing
 
 EXTENSION = athena_calc
@@ -10,7 +11,6 @@ MODULE_big = athena_calc
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 
 REGRESS = $(sort $(patsubst sql/%.sql,%,$(wildcard sql/*.sql)))
-TAP_TESTS = 1
 
 PG_CONFIG ?= pg_config
 
@@ -19,9 +19,19 @@ PG_CPPFLAGS = -I$(srcdir)/src -isystem $(shell $(PG_CONFIG) --includedir-server)
 PG_CFLAGS = -fvisibility=hidden -std=gnu99 -Wall -Wextra
 SHLIB_LINK = -lcurl -lssl -lcrypto -lexpat
 
-EXTRA_CLEAN = test/unit/build
+EXTRA_CLEAN = test/unit/build tmp_check
 
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 $(OBJS): $(wildcard src/*.h src/*/*.h)
+
+# Not PGXS's TAP_TESTS: that would make installcheck need Perl's IPC::Run.
+PROVE ?= prove
+.PHONY: prove_installcheck
+prove_installcheck:
+	rm -rf $(CURDIR)/tmp_check
+	cd $(srcdir) && TESTDIR='$(CURDIR)' PATH="$(bindir):$$PATH" \
+		PG_REGRESS='$(top_builddir)/src/test/regress/pg_regress' \
+		$(PROVE) -I test/perl -I $(top_srcdir)/src/test/perl $(PROVE_FLAGS) \
+		$(or $(PROVE_TESTS),$(wildcard test/t/*.pl))

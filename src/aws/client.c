@@ -29,6 +29,25 @@ static SigV4Signer signer;
 static RetryQuota quota;
 static int64 clock_offset = 0; /* seconds to add to this machine's clock to get AWS's */
 
+/* Writes 16 random bytes as a UUID of version 4 (RFC 9562). */
+static void
+format_uuid(unsigned char bytes[16], char uuid[AWS_UUID_SIZE])
+{
+	static const char hex[] = "0123456789abcdef";
+	char *p = uuid;
+
+	bytes[6] = (bytes[6] & 0x0F) | 0x40;
+	bytes[8] = (bytes[8] & 0x3F) | 0x80;
+	for (int i = 0; i < 16; i++)
+	{
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			*p++ = '-';
+		*p++ = hex[bytes[i] >> 4];
+		*p++ = hex[bytes[i] & 15];
+	}
+	*p = '\0';
+}
+
 void
 aws_generate_uuid(char uuid[AWS_UUID_SIZE])
 {
@@ -36,12 +55,22 @@ aws_generate_uuid(char uuid[AWS_UUID_SIZE])
 
 	if (!pg_strong_random(bytes, sizeof(bytes)))
 		ereport(ERROR, (errcode(ERRCODE_SYSTEM_ERROR), errmsg("could not generate a random UUID")));
-	bytes[6] = (bytes[6] & 0x0F) | 0x40;
-	bytes[8] = (bytes[8] & 0x3F) | 0x80;
-	snprintf(uuid, AWS_UUID_SIZE,
-			 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", bytes[0],
-			 bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7], bytes[8],
-			 bytes[9], bytes[10], bytes[11], bytes[12], bytes[13], bytes[14], bytes[15]);
+	format_uuid(bytes, uuid);
+}
+
+/* An ID that only tells calls apart in logs: PostgreSQL's fast random numbers will do. */
+static void
+generate_invocation_id(char uuid[AWS_UUID_SIZE])
+{
+	unsigned char bytes[16];
+
+	for (int i = 0; i < 16; i += 4)
+	{
+		uint32 random = (uint32) (random_fraction() * 4294967296.0);
+
+		memcpy(bytes + i, &random, sizeof(random));
+	}
+	format_uuid(bytes, uuid);
 }
 
 void
@@ -272,7 +301,7 @@ aws_call(void *calls, size_t stride, int count, AwsAnswer answer, void *context)
 	{
 		AwsCall *call = (AwsCall *) ((char *) calls + stride * i);
 
-		aws_generate_uuid(call->invocation_id);
+		generate_invocation_id(call->invocation_id);
 		sigv4_hash(call->body, call->body_length, call->payload_hash);
 		call->url = build_url(call);
 	}

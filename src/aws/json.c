@@ -103,6 +103,12 @@ check_string(const char *p, const char *end, const char **problem)
 	{
 		unsigned char c = (unsigned char) *p;
 
+		/* Most of most strings. */
+		if (c >= 0x20 && c < 0x80 && c != '"' && c != '\\')
+		{
+			p++;
+			continue;
+		}
 		if (c == '"')
 			return p + 1;
 		if (c == '\\')
@@ -131,8 +137,6 @@ check_string(const char *p, const char *end, const char **problem)
 			*problem = "a string holds a control character";
 			return NULL;
 		}
-		else if (c < 0x80)
-			p++;
 		else
 		{
 			int length = utf8_length((const unsigned char *) p, (const unsigned char *) end);
@@ -336,16 +340,23 @@ json_type(JsonValue value)
 	}
 }
 
-/* Past the string at `p` of a checked document. */
+/* Past the string at `p` of a checked document: past the first quote that no backslash escapes. */
 static const char *
-skip_string(const char *p)
+skip_string(const char *p, const char *end)
 {
-	for (p++; *p != '"'; p++)
+	const char *start = p + 1;
+	const char *quote;
+
+	for (p = start; (quote = memchr(p, '"', (size_t) (end - p))) != NULL; p = quote + 1)
 	{
-		if (*p == '\\')
-			p++;
+		const char *backslash = quote;
+
+		while (backslash > start && backslash[-1] == '\\')
+			backslash--;
+		if ((quote - backslash) % 2 == 0)
+			return quote + 1;
 	}
-	return p + 1;
+	return end;
 }
 
 /* Past the value at `p` of a checked document, up to `end` at the most. */
@@ -357,7 +368,7 @@ skip_value(const char *p, const char *end)
 	while (p < end)
 	{
 		if (*p == '"')
-			p = skip_string(p);
+			p = skip_string(p, end);
 		else if (*p == '{' || *p == '[')
 		{
 			depth++;
@@ -424,7 +435,7 @@ json_next_member(JsonCursor *cursor, JsonValue *key, JsonValue *value)
 	if (p == cursor->end)
 		return false;
 	key->start = p;
-	p = skip_string(p);
+	p = skip_string(p, cursor->end);
 	key->length = (size_t) (p - key->start);
 	p = skip_space(p, cursor->end);
 	cursor->next = skip_space(p + 1, cursor->end); /* past the colon */
@@ -618,7 +629,7 @@ json_check_contents(JsonValue value)
 		{
 			JsonReading reading;
 
-			p = skip_string(p);
+			p = skip_string(p, end);
 			reading = check_escapes(start + 1, p - 1);
 			if (reading != JSON_READ)
 				return reading;
@@ -648,8 +659,8 @@ json_read_boolean(JsonValue value, bool *out)
 JsonReading
 json_read_scaled(JsonValue value, int scale, bool round, int64_t *out)
 {
-	const char *p = value.start;
-	const char *end = value.start + value.length;
+	const char *p;
+	const char *end;
 	const char *digits;
 	const char *exponent_at;
 	bool negative = false;
@@ -664,6 +675,8 @@ json_read_scaled(JsonValue value, int scale, bool round, int64_t *out)
 
 	if (json_type(value) != JSON_NUMBER)
 		return JSON_WRONG_TYPE;
+	p = value.start;
+	end = value.start + value.length;
 	if (*p == '-')
 	{
 		negative = true;

@@ -266,28 +266,35 @@ compare_names(const char *a, const char *b)
 static void
 append_trimmed(ByteBuffer *out, const char *value)
 {
-	bool pending = false;
 	size_t start = out->length;
 
-	for (; *value != '\0'; value++)
+	while (*value != '\0')
 	{
-		if (is_space(*value))
-			pending = true;
-		else
+		size_t word = 0;
+
+		while (value[word] != '\0' && !is_space(value[word]))
+			word++;
+		if (word > 0)
 		{
-			if (pending && out->length > start)
+			if (out->length > start)
 				buffer_append_char(out, ' ');
-			pending = false;
-			buffer_append_char(out, *value);
+			buffer_append(out, value, word);
 		}
+		value += word;
+		while (is_space(*value))
+			value++;
 	}
 }
 
 static void
 append_lower(ByteBuffer *out, const char *name)
 {
-	for (; *name != '\0'; name++)
-		buffer_append_char(out, ascii_lower(*name));
+	size_t start = out->length;
+
+	if (!buffer_append_string(out, name))
+		return;
+	for (char *p = out->data + start; *p != '\0'; p++)
+		*p = ascii_lower(*p);
 }
 
 /*

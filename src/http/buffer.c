@@ -10,7 +10,7 @@
 
 #include <openssl/crypto.h>
 
-static bool
+bool
 buffer_reserve(ByteBuffer *buffer, size_t more)
 {
 	size_t needed;
@@ -46,30 +46,6 @@ buffer_reserve(ByteBuffer *buffer, size_t more)
 	buffer->data = data;
 	buffer->capacity = capacity;
 	return true;
-}
-
-bool
-buffer_append(ByteBuffer *buffer, const void *bytes, size_t length)
-{
-	if (!buffer_reserve(buffer, length))
-		return false;
-	if (length > 0)
-		memcpy(buffer->data + buffer->length, bytes, length);
-	buffer->length += length;
-	buffer->data[buffer->length] = '\0';
-	return true;
-}
-
-bool
-buffer_append_string(ByteBuffer *buffer, const char *string)
-{
-	return buffer_append(buffer, string, strlen(string));
-}
-
-bool
-buffer_append_char(ByteBuffer *buffer, char c)
-{
-	return buffer_append(buffer, &c, 1);
 }
 
 void

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 typedef struct ByteBuffer
 {
@@ -21,14 +22,35 @@ typedef struct ByteBuffer
 	bool failed;
 } ByteBuffer;
 
+/* Makes room for `more` bytes and a NUL. False, with `failed` set, when there is no memory. */
+extern bool buffer_reserve(ByteBuffer *buffer, size_t more);
+
 /* Appends `length` bytes of `bytes`. False, with `failed` set, when there is no memory. */
-extern bool buffer_append(ByteBuffer *buffer, const void *bytes, size_t length);
+static inline bool
+buffer_append(ByteBuffer *buffer, const void *bytes, size_t length)
+{
+	if (!buffer_reserve(buffer, length))
+		return false;
+	if (length > 0)
+		memcpy(buffer->data + buffer->length, bytes, length);
+	buffer->length += length;
+	buffer->data[buffer->length] = '\0';
+	return true;
+}
 
 /* Appends a C string. */
-extern bool buffer_append_string(ByteBuffer *buffer, const char *string);
+static inline bool
+buffer_append_string(ByteBuffer *buffer, const char *string)
+{
+	return buffer_append(buffer, string, strlen(string));
+}
 
 /* Appends one byte. */
-extern bool buffer_append_char(ByteBuffer *buffer, char c);
+static inline bool
+buffer_append_char(ByteBuffer *buffer, char c)
+{
+	return buffer_append(buffer, &c, 1);
+}
 
 /* Empties the buffer and keeps its memory for the next use. */
 extern void buffer_reset(ByteBuffer *buffer);

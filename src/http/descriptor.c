@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "http/wait.h"
 #include "storage/fd.h"
 
 static int reserved_count = 0;
@@ -53,6 +54,7 @@ open_socket(void *refused, curlsocktype purpose, struct curl_sockaddr *address)
 	if (fd >= 0)
 	{
 		open_count++;
+		http_wait_adopt_socket(fd);
 		return fd;
 	}
 	if (errno == EMFILE || errno == ENFILE)
@@ -65,6 +67,7 @@ close_socket(void *unused, curl_socket_t fd)
 {
 	(void) unused;
 	open_count--;
+	http_wait_forget_socket(fd);
 	return close(fd);
 }
 

@@ -17,6 +17,9 @@
 /* More than any service sends; what goes beyond is an attack on the backend's memory. */
 #define MAX_HEAD_BYTES (64 * 1024)
 
+/* From this size on some versions of curl send "Expect: 100-continue". */
+#define MIN_EXPECT_BYTES 1024
+
 /* What an idle transfer may keep of an answer's memory for the next. */
 #define MAX_KEPT_BODY_BYTES (64 * 1024)
 
@@ -168,6 +171,7 @@ transfer_create(void)
 	return transfer;
 }
 
+/* Adds a header; one without a value is one that curl shall not send. */
 static bool
 add_header(HttpTransfer *transfer, const HttpHeader *header, ByteBuffer *line)
 {
@@ -175,9 +179,15 @@ add_header(HttpTransfer *transfer, const HttpHeader *header, ByteBuffer *line)
 
 	buffer_reset(line);
 	buffer_append_string(line, header->name);
-	/* curl's way to say "an empty value"; a colon alone would remove the header. */
-	buffer_append_string(line, header->value[0] == '\0' ? ";" : ": ");
-	buffer_append_string(line, header->value);
+	if (header->value == NULL)
+		buffer_append_char(line, ':');
+	else if (header->value[0] == '\0')
+		buffer_append_char(line, ';'); /* curl's way to say "an empty value" */
+	else
+	{
+		buffer_append_string(line, ": ");
+		buffer_append_string(line, header->value);
+	}
 	if (line->failed)
 		return false;
 	headers = curl_slist_append(transfer->headers, line->data);
@@ -187,24 +197,18 @@ add_header(HttpTransfer *transfer, const HttpHeader *header, ByteBuffer *line)
 	return true;
 }
 
-/* All headers that the request names, and none that curl would add. */
 static bool
 add_headers(HttpTransfer *transfer, const HttpRequest *request)
 {
-	static const char *const unwanted[] = {"Accept:", "Expect:"};
+	/* curl would wait for a "100 Continue" with a body that is not small. */
+	const HttpHeader no_expect = {"Expect", NULL};
 	ByteBuffer line = {0};
 	bool added = true;
 
 	for (int i = 0; added && i < request->header_count; i++)
 		added = add_header(transfer, &request->headers[i], &line);
-	for (int i = 0; added && i < (int) lengthof(unwanted); i++)
-	{
-		struct curl_slist *headers = curl_slist_append(transfer->headers, unwanted[i]);
-
-		added = headers != NULL;
-		if (added)
-			transfer->headers = headers;
-	}
+	if (added && request->body_length > MIN_EXPECT_BYTES)
+		added = add_header(transfer, &no_expect, &line);
 	buffer_free(&line);
 	return added;
 }
