@@ -10,6 +10,7 @@ DATA = athena_calc--1.0.sql
 MODULE_big = athena_calc
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 
+REGRESS_OPTS = --load-extension=athena_calc
 REGRESS = $(sort $(patsubst sql/%.sql,%,$(wildcard sql/*.sql)))
 
 PG_CONFIG ?= pg_config

@@ -1,0 +1,146 @@
+"""The process of one session: runs code blocks one after the other in one namespace.
+
+Started by interpreter.py as ``python kernel.py REQUEST_FD REPLY_FD``; it stands alone, so that a session may use another
+Python than the emulator's. A frame is four bytes of length (big endian) and that much JSON. A request is
+{"id", "code", "stdout", "stderr"}, the last two being files to write to. Replies are {"ready": true} once, then for each
+request {"started": id} and {"ended": id, "error": null or one line, "interrupted": bool}.
+"""
+
+import sys
+
+# The folder of this file would otherwise shadow modules of the code's own choice.
+sys.path[0] = ""
+
+import json  # noqa: E402
+import linecache  # noqa: E402
+import os  # noqa: E402
+import queue  # noqa: E402
+import signal  # noqa: E402
+import struct  # noqa: E402
+import threading  # noqa: E402
+import traceback  # noqa: E402
+import types  # noqa: E402
+
+
+class Kernel:
+    """Runs requests until the other end of the request pipe is closed."""
+
+    def __init__(self, request_fd, reply_fd):
+        self._request_fd = request_fd
+        self._reply_fd = reply_fd
+        self._interruptible = False
+        for fd in (request_fd, reply_fd):
+            os.set_inheritable(fd, False)
+        self._null = os.open(os.devnull, os.O_RDWR)
+        # A module of its own, so that pickle and dataclasses find what the code defines where Python expects it.
+        self._main = types.ModuleType("__main__")
+        self._requests = queue.SimpleQueue()
+
+    def run(self):
+        sys.modules["__main__"] = self._main
+        # Lines appear as they are printed, in order with what subprocesses write.
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+        sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+        signal.signal(signal.SIGINT, self._interrupt)
+        threading.Thread(target=self._receive, daemon=True).start()
+        self._reply({"ready": True})
+        while True:
+            self._calculate(self._requests.get())
+
+    def _receive(self):
+        """Reads requests in a thread of its own, so that even a busy kernel notices that the emulator is gone."""
+        # Interrupts are for the thread that runs the code: only there do they end a wait.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        while True:
+            head = self._read(4)
+            self._requests.put(json.loads(self._read(struct.unpack(">I", head)[0]).decode("utf-8")))
+
+    def _read(self, count):
+        data = b""
+        while len(data) < count:
+            piece = os.read(self._request_fd, count - len(data))
+            if not piece:
+                # The emulator has ended: so do the code and whatever it started.
+                os.killpg(0, signal.SIGKILL)
+            data += piece
+        return data
+
+    def _reply(self, message):
+        data = json.dumps(message).encode()
+        data = struct.pack(">I", len(data)) + data
+        while data:
+            data = data[os.write(self._reply_fd, data):]
+
+    def _interrupt(self, signum, frame):
+        # At most once for each calculation: an interrupt can then never escape into the kernel's own code.
+        if self._interruptible:
+            self._interruptible = False
+            raise KeyboardInterrupt
+
+    def _redirect(self, stdout_fd, stderr_fd):
+        for stream in {sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__}:
+            try:
+                stream.flush()
+            except Exception:
+                pass  # The code may have put anything in place of the streams, or closed them.
+        os.dup2(stdout_fd, 1)
+        os.dup2(stderr_fd, 2)
+
+    def _calculate(self, request):
+        stdout_fd = os.open(request["stdout"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        stderr_fd = os.open(request["stderr"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._redirect(stdout_fd, stderr_fd)
+        signal.signal(signal.SIGINT, self._interrupt)
+        error = None
+        interrupted = False
+        try:
+            self._interruptible = True
+            self._reply({"started": request["id"]})
+            self._execute(request["id"], request["code"])
+            self._interruptible = False
+        except BaseException as exception:
+            interrupted = isinstance(exception, KeyboardInterrupt) and not self._interruptible
+            self._interruptible = False
+            error = self._report(exception, stderr_fd)
+        # What threads and subprocesses write later belongs to no calculation.
+        self._redirect(self._null, self._null)
+        os.close(stdout_fd)
+        os.close(stderr_fd)
+        self._reply({"ended": request["id"], "error": error, "interrupted": interrupted})
+
+    def _execute(self, name, code):
+        filename = "<calculation %s>" % name
+        # With its lines in the cache, tracebacks show the code, also those of functions that later calculations call.
+        linecache.cache[filename] = (len(code), None, code.splitlines(True), filename)
+        exec(compile(code, filename, "exec", dont_inherit=True), self._main.__dict__)
+
+    @staticmethod
+    def _report(exception, stderr_fd):
+        """Writes the traceback to stderr as Python does and returns its last line."""
+        # Without the kernel's own frames, which are the outermost two.
+        frames = exception.__traceback__
+        while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
+            frames = frames.tb_next
+        text = "".join(traceback.format_exception(type(exception), exception, frames))
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except Exception:
+                pass
+        data = text.encode("utf-8", "backslashreplace")
+        while data:
+            data = data[os.write(stderr_fd, data):]
+        kind = type(exception)
+        name = kind.__qualname__
+        if kind.__module__ not in ("__main__", "builtins"):
+            name = kind.__module__ + "." + name
+        try:
+            message = str(exception.msg if isinstance(exception, SyntaxError) else exception)
+        except Exception:
+            message = "<exception str() failed>"
+        message = message.encode("utf-8", "backslashreplace").decode("utf-8")
+        return name + ": " + message if message else name
+
+
+if __name__ == "__main__":
+    Kernel(int(sys.argv[1]), int(sys.argv[2])).run()

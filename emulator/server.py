@@ -1,0 +1,165 @@
+"""The listener: connections, and the way of each request through log, signature check, faults and service."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+import traceback
+from typing import Callable, Dict, Optional, Tuple
+
+from . import athena, control, s3
+from .athena import AthenaService
+from .authorization import Verifier
+from .control import Control
+from .delivery import CloseConnection, close, hang, send, send_with_fault
+from .errors import AwsError
+from .faults import Faults, Rule, set_headers
+from .journal import Entry, Journal
+from .s3 import S3Service
+from .settings import Settings
+from .wire import BadRequest, Request, RequestReader, Response
+
+BACKLOG = 1024
+
+
+class Server:
+    """One port for Athena, S3 and, when control_service is given, the control paths."""
+
+    def __init__(self, athena_service: AthenaService, s3_service: S3Service, verifier: Verifier, faults: Faults,
+                 journal: Journal, settings: Settings, control_service: Optional[Control],
+                 tls: Optional[ssl.SSLContext]):
+        self._services: Dict[str, Tuple[Callable[[str, Request], Response], Callable[[AwsError, Request], Response]]] = {
+            "athena": (athena_service.handle, athena_service.refuse),
+            "s3": (s3_service.handle, s3_service.refuse),
+        }
+        self._verifier = verifier
+        self._faults = faults
+        self._journal = journal
+        self._settings = settings
+        self._control = control_service
+        self._tls = tls
+
+    def listen(self, host: str, port: int) -> int:
+        """Begins to accept connections, in threads of their own, and returns the port. Raises OSError."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        threading.Thread(target=self._accept, args=(listener,), name="listener", daemon=True).start()
+        return listener.getsockname()[1]
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                sock, address = listener.accept()
+            except OSError:
+                # No descriptor is left, or the client was gone before it was accepted: others may still come.
+                time.sleep(0.01)
+                continue
+            threading.Thread(target=self._serve, args=(sock, address[0]), name="connection", daemon=True).start()
+
+    def _serve(self, sock: socket.socket, peer: str) -> None:
+        """Serves one connection until either side ends it."""
+        number = 0
+        ending = CloseConnection(clean=True)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls is not None:
+                sock = self._tls.wrap_socket(sock, server_side=True)
+            reader = RequestReader(sock, secure=self._tls is not None)
+            while True:
+                request = reader.read()
+                if request is None:
+                    break
+                if self._control is not None and request.path.startswith(control.PREFIX):
+                    send(sock, self._control.handle(request, peer))
+                else:
+                    number = number or self._journal.open_connection()
+                    self._answer(sock, request, number)
+                if not request.keep_alive:
+                    break
+        except CloseConnection as wish:
+            ending = wish
+        except BadRequest as error:
+            self._send_bad_request(sock, error)
+        except OSError:
+            ending = CloseConnection()
+        finally:
+            close(sock, ending.clean, ending.reset)
+            if number:
+                self._journal.close_connection()
+
+    @staticmethod
+    def _send_bad_request(sock: socket.socket, error: BadRequest) -> None:
+        body = str(error).encode()
+        try:
+            send(sock, Response(error.status, {"Content-Type": "text/plain", "Connection": "close"}, body))
+        except OSError:
+            pass
+
+    def _answer(self, sock: socket.socket, request: Request, connection: int) -> None:
+        if request.method == "POST" and "x-amz-target" in request.fields:
+            service, operation = "athena", athena.operation_name(request)
+        else:
+            service, operation = "s3", s3.operation_name(request)
+        entry = self._journal.begin(connection, service, operation, request)
+        try:
+            self._answer_in_flight(sock, request, service, operation, entry)
+        finally:
+            self._journal.end()
+
+    def _answer_in_flight(self, sock: socket.socket, request: Request, service: str, operation: str,
+                          entry: Entry) -> None:
+        handle, refuse = self._services[service]
+        refusal: Optional[AwsError] = None
+        try:
+            self._verifier.verify(request, service)
+            entry.authorized = True
+        except AwsError as error:
+            refusal = error
+        rule = self._faults.match(operation, request)
+        if rule is None:
+            response = self._carry_out(handle, refuse, operation, request, refusal)
+            if self._settings.delay_seconds:
+                time.sleep(self._settings.delay_seconds)
+            entry.status = response.status
+            if not request.keep_alive:
+                response.headers["Connection"] = "close"
+            send(sock, response)
+            return
+        entry.fault = True
+        true_answer = None
+        if rule.applies_request:
+            true_answer = self._carry_out(handle, refuse, operation, request, refusal)
+        if true_answer is None or rule.has_answer:
+            response = rule.answer(request, refuse)
+        else:
+            response = true_answer
+        set_headers(response, rule.get("set_headers", {}))
+        self._deliver(sock, response, rule, entry)
+
+    @staticmethod
+    def _carry_out(handle: Callable[[str, Request], Response], refuse: Callable[[AwsError, Request], Response],
+                   operation: str, request: Request, refusal: Optional[AwsError]) -> Response:
+        try:
+            if refusal is not None:
+                raise refusal
+            return handle(operation, request)
+        except AwsError as error:
+            return refuse(error, request)
+        except Exception as error:
+            # A mistake of the emulator's own looks to clients like one of AWS's.
+            traceback.print_exc()
+            code = "InternalError" if operation.startswith("S3.") else "InternalServerException"
+            return refuse(AwsError(code, "The emulator failed: %r" % error, 500), request)
+
+    def _deliver(self, sock: socket.socket, response: Response, rule: Rule, entry: Entry) -> None:
+        pause = rule.get("delay", 0) + self._settings.delay_seconds
+        if pause:
+            time.sleep(pause)
+        if rule.get("hang", False):
+            hang(sock)
+        if "drop" in rule:
+            raise CloseConnection(reset=rule.get("reset", False))
+        entry.status = response.status
+        send_with_fault(sock, response, rule)

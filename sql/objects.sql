@@ -1,0 +1,33 @@
+-- What CREATE EXTENSION makes: every function with a comment, pinned attributes, and for nobody yet.
+\set VERBOSITY terse
+
+SELECT p.proname AS function,
+       pg_get_function_result(p.oid) LIKE 'SETOF%' OR pg_get_function_result(p.oid) LIKE 'TABLE%' AS set,
+       p.provolatile AS volatile, p.proparallel AS parallel, p.procost AS cost,
+       p.proisstrict OR p.prosecdef OR p.proleakproof AS unexpected,
+       d.description IS NOT NULL AS comment,
+       has_function_privilege('pg_monitor', p.oid, 'EXECUTE') AS anyone_may
+  FROM pg_proc p
+       LEFT JOIN pg_description d ON d.objoid = p.oid AND d.classoid = 'pg_proc'::regclass
+ WHERE p.pronamespace = 'athena_calc'::regnamespace
+ ORDER BY p.proname COLLATE "C";
+
+SELECT t.typname AS type, d.description IS NOT NULL AS comment, count(*) AS columns
+  FROM pg_type t
+       JOIN pg_class c ON c.oid = t.typrelid
+       JOIN pg_attribute a ON a.attrelid = c.oid
+       LEFT JOIN pg_description d ON d.objoid = t.oid AND d.classoid = 'pg_type'::regclass
+ WHERE t.typnamespace = 'athena_calc'::regnamespace
+ GROUP BY 1, 2
+ ORDER BY t.typname COLLATE "C";
+
+-- Arguments in their order, with their defaults.
+SELECT p.proname AS function, pg_get_function_arguments(p.oid) AS arguments
+  FROM pg_proc p
+ WHERE p.pronamespace = 'athena_calc'::regnamespace AND p.proname ~ '^(start|list|calculation|invoke)'
+ ORDER BY p.proname COLLATE "C";
+
+-- The schema is fixed.
+CREATE SCHEMA elsewhere;
+ALTER EXTENSION athena_calc SET SCHEMA elsewhere;
+DROP SCHEMA elsewhere;
