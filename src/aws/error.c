@@ -116,7 +116,7 @@ read_json_error(AwsError *error, const AwsService *service, const HttpResponse *
 	}
 	for (int i = 0; error->message == NULL && i < (int) lengthof(message_members); i++)
 	{
-		if (json_text(document, message_members[i], &text, &length))
+		if (json_text(document, message_members[i], &text, &length) && length > 0)
 			error->message = message_text(text, length);
 	}
 	if (service->error_code_member != NULL &&

@@ -21,6 +21,12 @@ descriptor_open_count(void)
 }
 
 bool
+descriptor_all_open(void)
+{
+	return open_count >= reserved_count;
+}
+
+bool
 descriptor_reserve(int sockets)
 {
 	while (reserved_count < sockets)

@@ -16,6 +16,9 @@
 /* How many sockets are open, idle connections included. */
 extern int descriptor_open_count(void);
 
+/* Whether all that is reserved is open: a refusal was then for want of a reservation. */
+extern bool descriptor_all_open(void);
+
 /* Makes sure of one descriptor for each of `sockets` sockets; false when that many are not to be had. */
 extern bool descriptor_reserve(int sockets);
 

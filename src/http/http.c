@@ -236,7 +236,8 @@ send_due_exchanges(HttpRun *run)
 static bool
 find_descriptor(HttpRun *run)
 {
-	if (descriptor_reserve(descriptor_open_count() + 1))
+	/* Refused in spite of a reservation, it was the system that had none: the others must make room. */
+	if (descriptor_all_open() && descriptor_reserve(descriptor_open_count() + 1))
 		return true;
 	if (run->under_way > 0)
 	{

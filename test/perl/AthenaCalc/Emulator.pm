@@ -1,0 +1,230 @@
+package AthenaCalc::Emulator;
+
+=head1 NAME
+
+AthenaCalc::Emulator - a local Athena and S3 for one test
+
+=head1 SYNOPSIS
+
+  my $emulator = AthenaCalc::Emulator->new(tls => 0, options => ['--create-bucket', 'other']);
+
+  $emulator->fault(operation => 'GetSession', status => 500, times => 2);   # emulator/README.md, Rules
+  $emulator->faults({...}, {...});                                          # several, in this order
+  $emulator->clear_faults;
+
+  $emulator->settings(clock_offset_seconds => 3600);                        # emulator/README.md, Settings
+  my @requests = $emulator->requests('GetSession');                         # of the log; all without a name
+  my $log = $emulator->log;                                                 # with max_in_flight and the like
+  $emulator->clear_log;
+  $emulator->force_session($session, 'DEGRADED', 'lost');
+  $emulator->put_object('athena-emulator/a/key', $bytes);
+
+=head1 DESCRIPTION
+
+It is started with the object and ends with the test, however that ends: its standard input is a pipe from here.
+Its own words are in tmp_check/log, beside PostgreSQL's.
+
+=cut
+
+use strict;
+use warnings;
+
+use Carp;
+use Cwd qw(abs_path);
+use File::Basename qw(dirname);
+use HTTP::Tiny;
+use IPC::Run ();
+use IPC::Open3;
+use JSON::PP;
+use PostgreSQL::Test::Utils ();
+
+# Errors are told of the test's own lines.
+our @CARP_NOT = ('AthenaCalc::Test');
+
+my $ROOT = abs_path(dirname(__FILE__) . '/../../..');
+
+# The emulator tests' own client, which signs and speaks TLS: Perl's core does neither.
+my $CLIENT = <<'PYTHON';
+import os, sys, types
+from client import Client
+netloc, authority, method, target = sys.argv[1:]
+client = Client(types.SimpleNamespace(netloc=netloc, authority=authority))
+body = sys.stdin.buffer.read()
+headers = {"host": netloc} if target.startswith("/_emulator/") else client.sign(method, target, body, service="s3")
+answer = client.send(method, target, headers, body)
+sys.stdout.buffer.write(answer.body)
+sys.exit(answer.status >= 300)
+PYTHON
+
+my $json = JSON::PP->new->utf8->allow_nonref;
+
+=head1 METHODS
+
+=over
+
+=item AthenaCalc::Emulator->new(tls => 0, options => [])
+
+Starts one, with further command-line options, and waits until it serves.
+
+=cut
+
+sub new
+{
+	my ($class, %options) = @_;
+	my $self = bless {}, $class;
+	my $log =
+	  "$PostgreSQL::Test::Utils::test_logfile.emulator";
+	my @command = (
+		'python3', '-m', 'emulator', '--port', '0', '--control', '--exit-with-parent',
+		($options{tls} ? '--tls' : ()),
+		@{ $options{options} || [] });
+
+	# On a kept connection its two writes a request would meet Nagle's algorithm: 40 ms each time.
+	$self->{http} = HTTP::Tiny->new(timeout => 30, keep_alive => 0, proxy => undef, http_proxy => undef);
+
+	local $ENV{PYTHONPATH} = $ROOT;
+	local $ENV{PYTHONDONTWRITEBYTECODE} = 1;
+	open my $errors, '>>', $log or croak "could not write $log: $!";
+	$self->{pid} = open3($self->{stdin}, $self->{stdout}, '>&' . fileno($errors), @command);
+	while (my $line = readline $self->{stdout})
+	{
+		$self->{authority} = $1 if $line =~ /^certificate authority (.+)$/;
+		$self->{url} = $1 and last if $line =~ /^listening on (\S+)$/;
+	}
+	croak "the emulator did not start; see $log" unless $self->{url};
+	($self->{netloc}) = $self->{url} =~ m{//(.+)};
+	return $self;
+}
+
+=item $emulator->url, $emulator->port, $emulator->authority
+
+Where it listens, and the file of its certificate authority under TLS.
+
+=cut
+
+sub url       { return $_[0]{url} }
+sub port      { return $_[0]{url} =~ /:(\d+)$/ ? $1 : undef }
+sub authority { return $_[0]{authority} }
+
+=item $emulator->stop
+
+Ends it. It happens by itself, too.
+
+=cut
+
+sub stop
+{
+	my ($self) = @_;
+
+	return unless $self->{pid};
+	close $self->{stdin};
+	# The exit status of the test must stay its own.
+	local $?;
+	waitpid delete $self->{pid}, 0;
+	return;
+}
+
+sub DESTROY { $_[0]->stop }
+
+=item $emulator->fault(%rule), $emulator->faults(@rules), $emulator->clear_faults
+
+Rules by which answers go wrong; the first that fits a request and has times left strikes. True and false are
+\1 and \0.
+
+=cut
+
+sub fault { my ($self, %rule) = @_; return $self->faults(\%rule) }
+sub faults       { my ($self, @rules) = @_; return $self->_control('POST', 'faults', \@rules) }
+sub clear_faults { return $_[0]->_control('DELETE', 'faults') }
+
+=item $emulator->settings(%changes)
+
+Changes settings and gives all of them as they are then.
+
+=cut
+
+sub settings { my ($self, %changes) = @_; return $self->_control('POST', 'settings', \%changes) }
+
+=item $emulator->log, $emulator->clear_log, $emulator->requests($operation)
+
+What it was sent. Of a request, body is text, members is what it says where it is JSON, and headers have lower-case
+names.
+
+=cut
+
+sub log       { return $_[0]->_control('GET', 'log') }
+sub clear_log { return $_[0]->_control('DELETE', 'log') }
+
+sub requests
+{
+	my ($self, $operation) = @_;
+	my @requests = grep { !defined $operation || $_->{operation} eq $operation } @{ $self->log->{requests} };
+
+	for my $request (@requests)
+	{
+		my $headers = $request->{headers};
+
+		$request->{headers} = { map { lc $_ => $headers->{$_} } keys %$headers };
+		$request->{members} = eval { JSON::PP->new->decode($request->{body}) };
+	}
+	return @requests;
+}
+
+=item $emulator->force_session($session_id, $state, $reason), $emulator->reset
+
+A session's end, as if it had happened to it; everything as at the start.
+
+=cut
+
+sub force_session
+{
+	my ($self, $session, $state, $reason) = @_;
+
+	return $self->_control('POST', 'session', { session_id => $session, state => $state, reason => $reason });
+}
+
+sub reset { return $_[0]->_control('POST', 'reset') }
+
+=item $emulator->put_object($path, $bytes)
+
+Writes an object. The path is bucket/key, the key percent-encoded where it must be.
+
+=back
+
+=cut
+
+sub put_object
+{
+	my ($self, $path, $bytes) = @_;
+
+	$self->_python('PUT', "/$path", $bytes);
+	return;
+}
+
+sub _control
+{
+	my ($self, $method, $path, $value) = @_;
+	my $body = defined $value ? $json->encode($value) : '';
+
+	return $json->decode($self->_python($method, "/_emulator/$path", $body)) if $self->{authority};
+	my $response = $self->{http}->request($method, "$self->{url}/_emulator/$path", { content => $body });
+
+	croak "the emulator refused $method $path: $response->{content}" unless $response->{success};
+	return $json->decode($response->{content});
+}
+
+sub _python
+{
+	my ($self, $method, $target, $body) = @_;
+	my $output = '';
+
+	local $ENV{PYTHONPATH} = "$ROOT/test/emulator";
+	local $ENV{PYTHONDONTWRITEBYTECODE} = 1;
+	IPC::Run::run(
+		[ 'python3', '-c', $CLIENT, $self->{netloc}, $self->{authority} || '', $method, $target ],
+		'<', \$body, '>', \$output)
+	  or croak "the emulator refused $method $target: $output";
+	return $output;
+}
+
+1;

@@ -1,0 +1,299 @@
+package AthenaCalc::Test;
+
+=head1 NAME
+
+AthenaCalc::Test - a server with the extension and a local Athena for a TAP test
+
+=head1 SYNOPSIS
+
+  use strict;
+  use warnings;
+
+  use AthenaCalc::Test;
+  use Test::More;
+
+  my $athena  = AthenaCalc::Test->new;
+  my $session = $athena->start_session;      # IDLE
+  my $id      = $athena->start_calculation($session, 'print(6 * 7)');
+  is($athena->wait_for($id)->{state}, 'COMPLETED');
+  is($athena->value('SELECT athena_calc.calculation_stdout($1)', $id), "42\n");
+
+  $athena->fault(operation => 'GetSession', status => 503, times => undef);
+  my $error = $athena->query_error('SELECT athena_calc.get_session($1)', $session);
+  is($error->{sqlstate}, '58000');
+  is_deeply([ detail_keys($error) ], [qw(http_status request_id attempts)]);
+  is($athena->requests('GetSession'), 3);
+
+  done_testing();
+
+=head1 DESCRIPTION
+
+new() starts an emulator (AthenaCalc::Emulator) and a node of PostgreSQL::Test::Cluster whose configuration leads the
+extension there, and creates the extension. Both end with the test.
+
+Statements go to one backend unless a test connects others: what they take and give is in AthenaCalc::Connection.
+
+To run one test: make prove_installcheck PROVE_TESTS=test/t/001_calculation.pl
+
+=cut
+
+use strict;
+use warnings;
+
+use AthenaCalc::Connection;
+use AthenaCalc::Emulator;
+use Carp;
+use Exporter qw(import);
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+our @EXPORT = qw(detail_keys detail_value uuid_like);
+
+# Errors are told of the test's own lines.
+our @CARP_NOT = ('AthenaCalc::Connection', 'AthenaCalc::Emulator');
+
+use constant {
+	ACCESS_KEY => 'AKIDEXAMPLE',
+	SECRET_KEY => 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY',
+};
+
+=head1 METHODS
+
+=over
+
+=item AthenaCalc::Test->new(name => 'main', tls => 0, conf => '', emulator => [])
+
+A server and an emulator. name: another one for each node of a test. conf: further lines of postgresql.conf, the last of a name counts. emulator: further
+options of its command line. preload => 0 leaves the library out of shared_preload_libraries.
+
+=cut
+
+sub new
+{
+	my ($class, %options) = @_;
+	my $emulator = AthenaCalc::Emulator->new(tls => $options{tls}, options => $options{emulator});
+	my $node = PostgreSQL::Test::Cluster->new($options{name} // 'main');
+	my ($port, $scheme) = ($emulator->port, $options{tls} ? 'https' : 'http');
+	my %settings = (
+		access_key_id     => ACCESS_KEY,
+		secret_access_key => SECRET_KEY,
+		region            => 'us-east-1',
+		endpoint_url      => "$scheme://127.0.0.1:$port",
+		s3_endpoint_url   => "$scheme://127.0.0.1:$port",
+		work_group        => 'spark',
+		($options{tls} ? (ca_bundle => $emulator->authority) : ()));
+
+	$node->init;
+	$node->append_conf('postgresql.conf', join "\n",
+		"timezone = 'UTC'",
+		"shared_preload_libraries = '" . (($options{preload} // 1) ? 'athena_calc' : '') . "'",
+		(map { "athena_calc.$_ = '$settings{$_}'" } sort keys %settings),
+		$options{conf} // '');
+	$node->start;
+
+	my $self = bless { emulator => $emulator, node => $node, settings => \%settings }, $class;
+
+	$self->query('CREATE EXTENSION athena_calc');
+	return $self;
+}
+
+=item $athena->node, $athena->emulator, $athena->setting($name)
+
+The PostgreSQL::Test::Cluster, the AthenaCalc::Emulator, and a setting as new() wrote it.
+
+=cut
+
+sub node     { return $_[0]{node} }
+sub emulator { return $_[0]{emulator} }
+sub setting  { return $_[0]{settings}{ $_[1] } }
+
+=item $athena->connect(user => ..., dbname => ...)
+
+A further backend, an AthenaCalc::Connection.
+
+=item $athena->session_backend, $athena->reconnect
+
+The backend that query() and the like use; a fresh one for them: without what the old one has learned about
+clocks, without open connections, with a full bucket of retries.
+
+=cut
+
+sub connect
+{
+	my ($self, %options) = @_;
+
+	return AthenaCalc::Connection->new($self->{node}, %options);
+}
+
+sub session_backend
+{
+	my ($self) = @_;
+
+	return $self->{db} ||= $self->connect;
+}
+
+sub reconnect
+{
+	my ($self) = @_;
+
+	$self->{db}->close if $self->{db};
+	$self->{db} = undef;
+	return $self->session_backend;
+}
+
+=item $athena->query, row, value, column, notices
+
+As in AthenaCalc::Connection.
+
+=item $athena->query_error($sql, @parameters)
+
+AthenaCalc::Connection's error().
+
+=cut
+
+sub query       { my $self = shift; return $self->session_backend->query(@_) }
+sub row         { my $self = shift; return $self->session_backend->row(@_) }
+sub value       { my $self = shift; return $self->session_backend->value(@_) }
+sub column      { my $self = shift; return $self->session_backend->column(@_) }
+sub notices     { my $self = shift; return $self->session_backend->notices }
+sub query_error { my $self = shift; return $self->session_backend->error(@_) }
+
+=item $athena->fault, faults, clear_faults, requests, request_log, clear_log, emulator_settings
+
+As fault, faults, clear_faults, requests, log, clear_log and settings in AthenaCalc::Emulator.
+
+=cut
+
+sub fault             { my $self = shift; return $self->{emulator}->fault(@_) }
+sub faults            { my $self = shift; return $self->{emulator}->faults(@_) }
+sub clear_faults      { my $self = shift; return $self->{emulator}->clear_faults }
+sub requests          { my $self = shift; return $self->{emulator}->requests(@_) }
+sub request_log       { my $self = shift; return $self->{emulator}->log }
+sub clear_log         { my $self = shift; return $self->{emulator}->clear_log }
+sub emulator_settings { my $self = shift; return $self->{emulator}->settings(@_) }
+
+=item $athena->start_session(%arguments)
+
+The id of a new session that is IDLE. Arguments are start_session's, by name.
+
+=item $athena->start_calculation($session, $code)
+
+The id of a new calculation.
+
+=item $athena->wait_for($calculation, @states), $athena->wait_for_session($session, @states)
+
+Looks until a calculation is in one of these states, or has ended where none is given; a session, until it is in one
+of these states. Both give the last status row.
+
+=cut
+
+sub start_session
+{
+	my ($self, %arguments) = @_;
+	my @names = sort keys %arguments;
+	my $list = join ', ', map { "$names[$_] => \$" . ($_ + 1) } 0 .. $#names;
+	my $session = $self->value("SELECT session_id FROM athena_calc.start_session($list)", @arguments{@names});
+
+	$self->wait_for_session($session, 'IDLE');
+	return $session;
+}
+
+sub start_calculation
+{
+	my ($self, $session, $code) = @_;
+
+	return $self->value('SELECT calculation_execution_id FROM athena_calc.start_calculation_execution($1, $2)',
+		$session, $code);
+}
+
+sub wait_for
+{
+	my ($self, $calculation, @states) = @_;
+
+	return $self->_look('get_calculation_execution_status', $calculation,
+		@states ? @states : qw(COMPLETED FAILED CANCELED));
+}
+
+sub wait_for_session
+{
+	my ($self, $session, @states) = @_;
+
+	return $self->_look('get_session_status', $session, @states);
+}
+
+=item $athena->run($session, $code)
+
+The id of a calculation that has ended; the session is IDLE again.
+
+=back
+
+=cut
+
+sub run
+{
+	my ($self, $session, $code) = @_;
+	my $id = $self->start_calculation($session, $code);
+
+	$self->wait_for($id);
+	$self->wait_for_session($session, 'IDLE');
+	return $id;
+}
+
+sub _look
+{
+	my ($self, $function, $id, @wanted) = @_;
+	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
+
+	while (1)
+	{
+		my $row = $self->row("SELECT * FROM athena_calc.$function(\$1)", $id);
+
+		return $row if grep { $_ eq $row->{state} } @wanted;
+		croak "$id is $row->{state} and not @wanted" if time > $deadline;
+		sleep 0.005;
+	}
+}
+
+=head1 FUNCTIONS
+
+=over
+
+=item detail_keys($error), detail_value($error, $key)
+
+The keys of an error's DETAIL, in their order, and the value of one of them.
+
+=cut
+
+sub detail_keys
+{
+	my ($error) = @_;
+
+	return map { /^([a-z_]+): / ? $1 : "no key: $_" } split /\n/, $error->{detail} // '';
+}
+
+sub detail_value
+{
+	my ($error, $key) = @_;
+
+	return ($error->{detail} // '') =~ /^\Q$key\E: (.*)$/m ? $1 : undef;
+}
+
+=item uuid_like($value, $name)
+
+Passes when the value is a random UUID.
+
+=back
+
+=cut
+
+sub uuid_like
+{
+	my ($value, $name) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return like($value, qr/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/, $name);
+}
+
+1;

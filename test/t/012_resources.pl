@@ -1,0 +1,130 @@
+# What a backend holds: one connection for its calls, no more descriptors than PostgreSQL lets it have, and no
+# memory that grows with the calls.
+
+use strict;
+use warnings;
+
+use AthenaCalc::Test;
+use Test::More;
+use Time::HiRes qw(sleep);
+
+my $athena = AthenaCalc::Test->new;
+my $db     = $athena->session_backend;
+
+# Calls of one backend share one connection, also across statements and transactions.
+$athena->clear_log;
+$db->query('SELECT * FROM athena_calc.list_engine_versions()') foreach 1 .. 5;
+$db->query('BEGIN');
+$db->query('SELECT * FROM athena_calc.list_sessions()');
+$db->error('SELECT athena_calc.get_session($1)', 'no such session');
+$db->query('ROLLBACK');
+$db->query('SELECT count(*) FROM generate_series(1, 20) i, athena_calc.list_application_dpu_sizes(i)');
+my $log = $athena->request_log;
+is(scalar @{ $log->{requests} }, 27, 'all calls arrived');
+is($log->{connections_opened}, 1, 'over one connection');
+
+# 5,000 calls with errors, time-outs and cancels among them.
+$athena->faults(
+	{ operation => 'ListSessions',     times => undef, hang => JSON::PP::true },
+	{ operation => 'GetSessionStatus', times => undef, drop => 'before' },
+	{ operation => 'ListNotebookSessions', times => undef, status => 200, body => '{"NextToken": "' . 'x' x 5000 . '"}' },
+	{ operation => 'GetSession', times => undef, error => 'ThrottlingException', message => 'Rate exceeded' });
+$db->query(<<'END');
+CREATE FUNCTION calls(n int) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+    failures int := 0;
+BEGIN
+    FOR i IN 1..n LOOP
+        BEGIN
+            IF i % 100 = 1 THEN     -- hangs: an attempt times out
+                SET LOCAL athena_calc.request_timeout = '10ms';
+                PERFORM athena_calc.list_sessions();
+            ELSIF i % 100 = 2 THEN  -- the connection breaks
+                PERFORM athena_calc.get_session_status('x');
+            ELSIF i % 100 = 3 THEN  -- throttled
+                SET LOCAL athena_calc.max_attempts = 1;
+                PERFORM athena_calc.get_session('x');
+            ELSIF i % 10 = 4 THEN   -- refused
+                PERFORM athena_calc.get_calculation_execution('x');
+            ELSIF i % 10 = 5 THEN   -- several at once
+                PERFORM athena_calc.batch_get_calculation_execution_status(ARRAY['a', 'b', 'c']);
+            ELSIF i % 10 = 6 THEN   -- nobody there
+                SET LOCAL athena_calc.endpoint_url = 'http://127.0.0.1:1';
+                SET LOCAL athena_calc.max_attempts = 1;
+                PERFORM athena_calc.list_engine_versions();
+            ELSIF i % 10 = 7 THEN   -- too large
+                SET LOCAL athena_calc.max_response_size = '1kB';
+                PERFORM athena_calc.list_notebook_sessions('x');
+            ELSE
+                PERFORM athena_calc.list_engine_versions();
+            END IF;
+        EXCEPTION WHEN OTHERS THEN
+            failures := failures + 1;
+        END;
+        RESET athena_calc.request_timeout;
+        RESET athena_calc.max_attempts;
+        RESET athena_calc.endpoint_url;
+        RESET athena_calc.max_response_size;
+    END LOOP;
+    RETURN failures;
+END $$;
+END
+
+sub canceled_call
+{
+	$db->query("SET statement_timeout = '20ms'");
+	my $error = $db->error('SELECT athena_calc.list_sessions()');
+	$db->query('RESET statement_timeout');
+	return $error->{sqlstate} eq '57014';
+}
+
+$db->query('SELECT calls(500)');
+canceled_call() foreach 1 .. 5;
+my ($memory, $descriptors) = ($db->memory_kb, $db->descriptors);
+my ($failures, $canceled) = (0, 0);
+
+foreach (1 .. 10)
+{
+	$failures += $db->value('SELECT calls(495)');
+	$canceled += canceled_call() foreach 1 .. 5;
+}
+cmp_ok($failures, '>', 1000, "$failures calls failed as they should");
+is($canceled, 50, 'and 50 were canceled');
+cmp_ok($db->memory_kb - $memory, '<', 1536, sprintf('5,000 calls: resident memory grew by %d kB', $db->memory_kb - $memory));
+is($db->descriptors, $descriptors, 'and no descriptor is left');
+$athena->clear_faults;
+
+# A backend has a share of max_files_per_process for such sockets; requests wait for one.
+my $small = AthenaCalc::Test->new(name => 'small', conf => <<'END');
+max_files_per_process = 64
+athena_calc.max_concurrency = 1000
+END
+$small->fault(operation => 'GetCalculationExecutionStatus', times => undef, delay => 0.02);
+my $row = $small->row(<<'END');
+SELECT count(*), count(*) FILTER (WHERE error_code = 'InvalidRequestException') AS asked
+  FROM athena_calc.batch_get_calculation_execution_status(ARRAY(SELECT 'x' || i FROM generate_series(1, 200) i))
+END
+is($row->{count}, 200, 'a batch with fewer descriptors than requests has all its rows');
+is($row->{asked}, 200, 'each answered by Athena');
+cmp_ok($small->request_log->{max_in_flight}, '<', 64, 'over as many connections as there may be');
+cmp_ok($small->request_log->{max_in_flight}, '>', 4, 'and many at once all the same');
+
+# Idle connections give way to another host's.
+my $other = AthenaCalc::Emulator->new;
+$small->query("SET athena_calc.endpoint_url = '" . $other->url . q('));
+is($small->value('SELECT count(*) FROM athena_calc.list_engine_versions()'), 2,
+	'idle connections do not keep a call to another host from its descriptor');
+
+# Connections end with the backend.
+$athena->query('SELECT * FROM athena_calc.list_engine_versions()');
+cmp_ok($athena->request_log->{connections_open}, '>', 0, 'a backend keeps its connections');
+$athena->session_backend->close;
+my $open = 1;
+for (my $tries = 0; $open > 0 && $tries < 100; $tries++)
+{
+	sleep 0.05;
+	$open = $athena->request_log->{connections_open};
+}
+is($open, 0, 'and they end with it');
+
+done_testing();
