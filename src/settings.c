@@ -82,8 +82,9 @@ check_access_key_id(char **value, void **extra, GucSource source)
 		return true;
 	GUC_check_errcode(ERRCODE_INVALID_PARAMETER_VALUE);
 	GUC_check_errmsg("invalid value for parameter \"athena_calc.access_key_id\"");
-	GUC_check_errdetail("It must be printable ASCII without spaces, line breaks, slashes, commas or "
-						"equals signs.");
+	GUC_check_errdetail(
+		"It must be printable ASCII without spaces, line breaks, slashes, commas or "
+		"equals signs.");
 	return false;
 }
 
@@ -116,9 +117,11 @@ check_secret(const char *name, const char *value, bool valid, const char *rule, 
 	{
 		GUC_check_errcode(ERRCODE_INVALID_PARAMETER_VALUE);
 		GUC_check_errmsg("parameter \"%s\" cannot be kept in a catalog", name);
-		GUC_check_errdetail("Settings of roles, databases and functions are readable by every role.");
-		GUC_check_errhint("Set it in postgresql.conf, with shared_preload_libraries = 'athena_calc', "
-						  "or with SET in the session.");
+		GUC_check_errdetail(
+			"Settings of roles, databases and functions are readable by every role.");
+		GUC_check_errhint(
+			"Set it in postgresql.conf, with shared_preload_libraries = 'athena_calc', "
+			"or with SET in the session.");
 		return false;
 	}
 
@@ -237,8 +240,9 @@ check_work_group(char **value, void **extra, GucSource source)
 
 	(void) extra;
 	(void) source;
-	if (length <= 128 && strspn(*value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-										"._-") == length)
+	if (length <= 128 &&
+		strspn(*value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+					   "._-") == length)
 		return true;
 	GUC_check_errdetail("The name of a work group has up to 128 letters, digits, dots, underscores "
 						"and hyphens.");
@@ -258,25 +262,27 @@ check_secret_source(const char *name, const char *value, GucSource source)
 		case PGC_S_ARGV:
 			if (preloaded)
 				return;
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
-					 errmsg("setting \"%s\" cannot be used from the configuration file", name),
-					 errdetail("The library is not in shared_preload_libraries, so every role can "
-							   "read the setting in a session that has not loaded it."),
-					 errhint("Add athena_calc to shared_preload_libraries and restart the server, or "
-							 "use SET in the session.")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+				 errmsg("setting \"%s\" cannot be used from the configuration file", name),
+				 errdetail("The library is not in shared_preload_libraries, so every role can "
+						   "read the setting in a session that has not loaded it."),
+				 errhint("Add athena_calc to shared_preload_libraries and restart the server, or "
+						 "use SET in the session.")));
 			break;
 		case PGC_S_GLOBAL:
 		case PGC_S_DATABASE:
 		case PGC_S_USER:
 		case PGC_S_DATABASE_USER:
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
-					 errmsg("setting \"%s\" cannot be used from ALTER ROLE or ALTER DATABASE", name),
-					 errdetail("Settings of roles and databases are readable by every role."),
-					 errhint("Set it in postgresql.conf, with shared_preload_libraries = "
-							 "'athena_calc', or with SET in the session; then change the secret, for "
-							 "it was readable.")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+				 errmsg("setting \"%s\" cannot be used from ALTER ROLE or ALTER DATABASE", name),
+				 errdetail("Settings of roles and databases are readable by every role."),
+				 errhint("Set it in postgresql.conf, with shared_preload_libraries = "
+						 "'athena_calc', or with SET in the session; then change the secret, for "
+						 "it was readable.")));
 			break;
 		default:
 			return;
@@ -292,8 +298,8 @@ settings_check_secrets(void)
 }
 
 static void
-define_secret(const char *name, const char *description, char **variable,
-			  GucStringCheckHook check, GucStringAssignHook assign, GucShowHook show)
+define_secret(const char *name, const char *description, char **variable, GucStringCheckHook check,
+			  GucStringAssignHook assign, GucShowHook show)
 {
 	DefineCustomStringVariable(name, description, NULL, variable, "", PGC_SUSET,
 							   GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, check, assign, show);
@@ -303,7 +309,8 @@ static void
 define_string(const char *name, const char *description, const char *more, char **variable,
 			  GucContext context, GucStringCheckHook check)
 {
-	DefineCustomStringVariable(name, description, more, variable, "", context, 0, check, NULL, NULL);
+	DefineCustomStringVariable(name, description, more, variable, "", context, 0, check, NULL,
+							   NULL);
 }
 
 static void
@@ -335,8 +342,8 @@ settings_define(void)
 				  "Empty for AWS's own endpoint in the region.", &setting_endpoint_url, PGC_SUSET,
 				  check_endpoint_url);
 	define_string("athena_calc.s3_endpoint_url", "URL of S3.",
-				  "Empty for AWS's own endpoint in the region.", &setting_s3_endpoint_url, PGC_SUSET,
-				  check_s3_endpoint_url);
+				  "Empty for AWS's own endpoint in the region.", &setting_s3_endpoint_url,
+				  PGC_SUSET, check_s3_endpoint_url);
 	define_string("athena_calc.ca_bundle",
 				  "File or directory of the certificate authorities that are trusted.",
 				  "Empty for the system's.", &setting_ca_bundle, PGC_SUSET, check_ca_bundle);
@@ -346,8 +353,8 @@ settings_define(void)
 				   "For the name, the connection and TLS together.", &setting_connect_timeout, 3000,
 				   1, MAX_TIMEOUT_MS, GUC_UNIT_MS);
 	define_integer("athena_calc.request_timeout", "Longest time for one attempt of a request.",
-				   "A call of several attempts may take longer.", &setting_request_timeout, 30000, 1,
-				   MAX_TIMEOUT_MS, GUC_UNIT_MS);
+				   "A call of several attempts may take longer.", &setting_request_timeout, 30000,
+				   1, MAX_TIMEOUT_MS, GUC_UNIT_MS);
 	define_integer("athena_calc.max_attempts", "How often a request is tried, the first included.",
 				   NULL, &setting_max_attempts, 3, 1, 20, 0);
 	define_integer("athena_calc.max_concurrency", "Most requests of one call at once.",

@@ -19,8 +19,8 @@ extern char *setting_endpoint_url;
 extern char *setting_s3_endpoint_url;
 extern char *setting_ca_bundle;
 extern char *setting_work_group;
-extern int setting_connect_timeout;	  /* milliseconds */
-extern int setting_request_timeout;	  /* milliseconds */
+extern int setting_connect_timeout; /* milliseconds */
+extern int setting_request_timeout; /* milliseconds */
 extern int setting_max_attempts;
 extern int setting_max_concurrency;
 extern int setting_max_response_size; /* kilobytes */

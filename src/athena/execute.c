@@ -16,8 +16,10 @@
 /* A service that goes on giving pages without a row in them is not listing anything. */
 #define MAX_EMPTY_PAGES 1000
 
+/* clang-format off */
 #define IN_STATE(state, sqlstate, hint) \
 	{"InvalidRequestException", "Session is in the " state " state", sqlstate, hint}
+/* clang-format on */
 
 #define SQLSTATE_SESSION_BUSY MAKE_SQLSTATE('S', 'P', '0', '0', '4')
 #define SQLSTATE_SESSION_ENDED MAKE_SQLSTATE('S', 'P', '0', '0', '5')
@@ -66,9 +68,8 @@ static const AwsService athena = {
 
 /* The operations that take a ClientRequestToken. */
 static const char *const operations_with_token[] = {
-	"CreateNamedQuery",			 "CreateNotebook",		"ImportNotebook",
-	"StartCalculationExecution", "StartQueryExecution", "StartSession",
-	"UpdateNotebook",			 "UpdateNotebookMetadata",
+	"CreateNamedQuery",    "CreateNotebook", "ImportNotebook", "StartCalculationExecution",
+	"StartQueryExecution", "StartSession",   "UpdateNotebook", "UpdateNotebookMetadata",
 };
 
 static const JsonValue no_token = {NULL, 0};
@@ -186,8 +187,8 @@ raise_error(AwsCall *call, const AthenaOperation *operation, const NullableDatum
 static MemoryContext
 enter_call_context(void)
 {
-	return MemoryContextSwitchTo(AllocSetContextCreate(CurrentMemoryContext, "athena_calc call",
-													   ALLOCSET_DEFAULT_SIZES));
+	return MemoryContextSwitchTo(
+		AllocSetContextCreate(CurrentMemoryContext, "athena_calc call", ALLOCSET_DEFAULT_SIZES));
 }
 
 static void
@@ -202,10 +203,8 @@ athena_execute(const AthenaOperation *operation, const NullableDatum *arguments,
 {
 	MemoryContext before;
 	AthenaTarget target;
-	AthenaCall call = {.operation = operation,
-					   .arguments = arguments,
-					   .values = values,
-					   .nulls = nulls};
+	AthenaCall call = {
+		.operation = operation, .arguments = arguments, .values = values, .nulls = nulls};
 
 	marshal_check_arguments(operation, arguments);
 	before = enter_call_context();
@@ -227,10 +226,10 @@ typedef struct PageCall
 	AthenaRow row;
 	void *context;
 	MemoryContext row_context; /* of one row */
-	int remaining;			   /* how many rows are still wanted */
-	int rows;				   /* how many this page had */
-	JsonValue next_token;	   /* a copy; empty at the end of the list */
-	JsonValue last_token;	   /* what this page was asked for with */
+	int remaining;             /* how many rows are still wanted */
+	int rows;                  /* how many this page had */
+	JsonValue next_token;      /* a copy; empty at the end of the list */
+	JsonValue last_token;      /* what this page was asked for with */
 } PageCall;
 
 static void
@@ -307,8 +306,8 @@ wanted_rows(const AthenaOperation *operation, const NullableDatum *arguments)
 }
 
 void
-athena_execute_list(const AthenaOperation *operation, const NullableDatum *arguments,
-					AthenaRow row, void *context)
+athena_execute_list(const AthenaOperation *operation, const NullableDatum *arguments, AthenaRow row,
+					void *context)
 {
 	MemoryContext before;
 	MemoryContext call_context;
@@ -325,10 +324,10 @@ athena_execute_list(const AthenaOperation *operation, const NullableDatum *argum
 	before = enter_call_context();
 	call_context = CurrentMemoryContext;
 	find_target(&target, operation->name);
-	row_context = AllocSetContextCreate(CurrentMemoryContext, "athena_calc row",
-										ALLOCSET_SMALL_SIZES);
-	page_context = AllocSetContextCreate(CurrentMemoryContext, "athena_calc page",
-										 ALLOCSET_DEFAULT_SIZES);
+	row_context =
+		AllocSetContextCreate(CurrentMemoryContext, "athena_calc row", ALLOCSET_SMALL_SIZES);
+	page_context =
+		AllocSetContextCreate(CurrentMemoryContext, "athena_calc page", ALLOCSET_DEFAULT_SIZES);
 	last_page_context = AllocSetContextCreate(CurrentMemoryContext, "athena_calc last page",
 											  ALLOCSET_DEFAULT_SIZES);
 	do
@@ -347,9 +346,9 @@ athena_execute_list(const AthenaOperation *operation, const NullableDatum *argum
 		page_context = swap;
 		MemoryContextReset(page_context);
 		MemoryContextSwitchTo(page_context);
-		address_call(&page.call, &target, operation->name,
-					 marshal_request(operation, arguments, Min(remaining, operation->page_size),
-									 token));
+		address_call(
+			&page.call, &target, operation->name,
+			marshal_request(operation, arguments, Min(remaining, operation->page_size), token));
 		aws_call(&page, sizeof(page), 1, read_page, NULL);
 		empty_pages = page.rows == 0 ? empty_pages + 1 : 0;
 		if (page.call.error.sqlstate == 0 && empty_pages == MAX_EMPTY_PAGES)
@@ -390,9 +389,9 @@ athena_execute_batch(const AthenaOperation *operation, const Datum *ids, int cou
 	find_target(&target, operation->name);
 	calls = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(AthenaCall) * Max(count, 1),
 									   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	arguments = MemoryContextAllocExtended(CurrentMemoryContext,
-										   sizeof(NullableDatum) * Max(count, 1),
-										   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	arguments =
+		MemoryContextAllocExtended(CurrentMemoryContext, sizeof(NullableDatum) * Max(count, 1),
+								   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	for (int i = 0; i < count; i++)
 	{
 		AthenaCall *call = &calls[i];

@@ -87,8 +87,7 @@ open_sink(FunctionCallInfo fcinfo, int columns, RowSink *sink)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	MemoryContext before;
 
-	if (result == NULL || !IsA(result, ReturnSetInfo) ||
-		!(result->allowedModes & SFRM_Materialize))
+	if (result == NULL || !IsA(result, ReturnSetInfo) || !(result->allowedModes & SFRM_Materialize))
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("set-valued function called in context that cannot accept a set")));
 
@@ -152,9 +151,9 @@ function_return_batch(FunctionCallInfo fcinfo, const AthenaOperation *operation)
 						errmsg("argument \"%ss\" must not be NULL", operation->arguments[0].name)));
 	array = PG_GETARG_ARRAYTYPE_P(0);
 	if (ARR_NDIM(array) > 1)
-		ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-						errmsg("argument \"%ss\" must have one dimension",
-							   operation->arguments[0].name)));
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("argument \"%ss\" must have one dimension", operation->arguments[0].name)));
 	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &ids, &nulls, &count);
 	for (int i = 0; i < count; i++)
 	{

@@ -14,8 +14,7 @@ extern Datum function_return_row(FunctionCallInfo fcinfo, const AthenaOperation 
 extern Datum function_return_value(FunctionCallInfo fcinfo, const AthenaOperation *operation);
 
 /* A set-returning function of exactly one row: so that (f()).* calls what starts something once. */
-extern Datum function_return_one_row_set(FunctionCallInfo fcinfo,
-										 const AthenaOperation *operation);
+extern Datum function_return_one_row_set(FunctionCallInfo fcinfo, const AthenaOperation *operation);
 
 /* A set-returning function of all rows of a list. */
 extern Datum function_return_list(FunctionCallInfo fcinfo, const AthenaOperation *operation);

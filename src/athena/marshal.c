@@ -99,8 +99,7 @@ append_argument(StringInfo json, const AthenaArgument *argument, NullableDatum v
 									   argument->name),
 								errhint("SET athena_calc.work_group, or name the work group in the "
 										"call.")));
-			escape_json(json,
-						value.isnull ? setting_work_group : TextDatumGetCString(value.value));
+			escape_json(json, value.isnull ? setting_work_group : TextDatumGetCString(value.value));
 			break;
 		case ATHENA_INT:
 			appendStringInfo(json, "%d", DatumGetInt32(value.value));
@@ -109,12 +108,12 @@ append_argument(StringInfo json, const AthenaArgument *argument, NullableDatum v
 			appendStringInfoString(json, DatumGetBool(value.value) ? "true" : "false");
 			break;
 		case ATHENA_JSONB:
-			{
-				Jsonb *jsonb = DatumGetJsonbP(value.value);
+		{
+			Jsonb *jsonb = DatumGetJsonbP(value.value);
 
-				JsonbToCString(json, &jsonb->root, VARSIZE(jsonb));
-				break;
-			}
+			JsonbToCString(json, &jsonb->root, VARSIZE(jsonb));
+			break;
+		}
 		case ATHENA_TAGS:
 			append_tags(json, DatumGetJsonbP(value.value));
 			break;
@@ -385,8 +384,8 @@ read_column(const AthenaColumn *column, JsonValue value, Datum *datum, MarshalPr
  * `columns` on, whose paths share their first `offset` bytes.
  */
 static bool
-read_members(JsonValue object, const AthenaColumn *columns, int count, size_t offset,
-			 Datum *values, bool *nulls, MarshalProblem *problem)
+read_members(JsonValue object, const AthenaColumn *columns, int count, size_t offset, Datum *values,
+			 bool *nulls, MarshalProblem *problem)
 {
 	JsonCursor cursor = json_cursor(object);
 	JsonValue key;
@@ -416,8 +415,8 @@ read_members(JsonValue object, const AthenaColumn *columns, int count, size_t of
 			if (json_type(value) != JSON_OBJECT)
 				return is_read(JSON_WRONG_TYPE, pnstrdup(columns[i].member, offset + length),
 							   problem);
-			while (i + below < count && strncmp(columns[i + below].member, columns[i].member,
-												offset + length + 1) == 0)
+			while (i + below < count &&
+				   strncmp(columns[i + below].member, columns[i].member, offset + length + 1) == 0)
 				below++;
 			if (!read_members(value, &columns[i], below, offset + length + 1, &values[i], &nulls[i],
 							  problem))

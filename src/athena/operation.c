@@ -11,34 +11,34 @@
 #include "utils/builtins.h"
 
 /* An operation: its arguments and columns are arrays of its own name. */
-#define OPERATION(sql_name, aws_name)                                       \
-	const AthenaOperation operation_##sql_name = {                          \
-		.name = aws_name,                                                   \
-		.arguments = sql_name##_arguments,                                  \
-		.argument_count = lengthof(sql_name##_arguments),                   \
-		.columns = sql_name##_columns,                                      \
-		.column_count = lengthof(sql_name##_columns),                       \
+#define OPERATION(sql_name, aws_name)                     \
+	const AthenaOperation operation_##sql_name = {        \
+		.name = aws_name,                                 \
+		.arguments = sql_name##_arguments,                \
+		.argument_count = lengthof(sql_name##_arguments), \
+		.columns = sql_name##_columns,                    \
+		.column_count = lengthof(sql_name##_columns),     \
 	}
 
 /* An operation whose answer is a list of rows. */
-#define LIST_OPERATION(sql_name, aws_name, member, size)                    \
-	static const AthenaOperation operation_##sql_name = {                   \
-		.name = aws_name,                                                   \
-		.arguments = sql_name##_arguments,                                  \
-		.argument_count = lengthof(sql_name##_arguments),                   \
-		.list = member,                                                     \
-		.page_size = size,                                                  \
-		.columns = sql_name##_columns,                                      \
-		.column_count = lengthof(sql_name##_columns),                       \
+#define LIST_OPERATION(sql_name, aws_name, member, size)  \
+	static const AthenaOperation operation_##sql_name = { \
+		.name = aws_name,                                 \
+		.arguments = sql_name##_arguments,                \
+		.argument_count = lengthof(sql_name##_arguments), \
+		.list = member,                                   \
+		.page_size = size,                                \
+		.columns = sql_name##_columns,                    \
+		.column_count = lengthof(sql_name##_columns),     \
 	}
 
 /* The SQL function athena_calc.<sql_name>, which returns what function_<returns> says. */
-#define OPERATION_FUNCTION(sql_name, returns, operation)                    \
-	ATHENA_CALC_FUNCTION(athena_calc_##sql_name);                           \
-	Datum athena_calc_##sql_name(PG_FUNCTION_ARGS)                          \
-	{                                                                       \
-		return function_##returns(fcinfo, &operation_##operation);          \
-	}                                                                       \
+#define OPERATION_FUNCTION(sql_name, returns, operation)           \
+	ATHENA_CALC_FUNCTION(athena_calc_##sql_name);                  \
+	Datum athena_calc_##sql_name(PG_FUNCTION_ARGS)                 \
+	{                                                              \
+		return function_##returns(fcinfo, &operation_##operation); \
+	}                                                              \
 	extern Datum athena_calc_##sql_name(PG_FUNCTION_ARGS)
 
 /* Hints */
@@ -69,27 +69,30 @@ hint_token(const char *value)
 	return "A client request token has 32 to 128 characters.";
 }
 
+/* Tables are easier to read as they are. */
+/* clang-format off */
+
 /* Columns that several operations share */
 
-#define STATUS_OF_CALCULATION                                               \
-	{"Status.SubmissionDateTime", ATHENA_SECONDS, false},                   \
-	{"Status.CompletionDateTime", ATHENA_SECONDS, false},                   \
-	{"Status.State", ATHENA_TEXT, false},                                   \
+#define STATUS_OF_CALCULATION \
+	{"Status.SubmissionDateTime", ATHENA_SECONDS, false}, \
+	{"Status.CompletionDateTime", ATHENA_SECONDS, false}, \
+	{"Status.State", ATHENA_TEXT, false}, \
 	{"Status.StateChangeReason", ATHENA_TEXT, false}
 
-#define STATISTICS_OF_CALCULATION                                           \
-	{"Statistics.DpuExecutionInMillis", ATHENA_BIGINT, false},              \
+#define STATISTICS_OF_CALCULATION \
+	{"Statistics.DpuExecutionInMillis", ATHENA_BIGINT, false}, \
 	{"Statistics.Progress", ATHENA_TEXT, false}
 
-#define STATUS_OF_SESSION                                                   \
-	{"Status.StartDateTime", ATHENA_SECONDS, false},                        \
-	{"Status.LastModifiedDateTime", ATHENA_SECONDS, false},                 \
-	{"Status.EndDateTime", ATHENA_SECONDS, false},                          \
-	{"Status.IdleSinceDateTime", ATHENA_SECONDS, false},                    \
-	{"Status.State", ATHENA_TEXT, false},                                   \
+#define STATUS_OF_SESSION \
+	{"Status.StartDateTime", ATHENA_SECONDS, false}, \
+	{"Status.LastModifiedDateTime", ATHENA_SECONDS, false}, \
+	{"Status.EndDateTime", ATHENA_SECONDS, false}, \
+	{"Status.IdleSinceDateTime", ATHENA_SECONDS, false}, \
+	{"Status.State", ATHENA_TEXT, false}, \
 	{"Status.StateChangeReason", ATHENA_TEXT, false}
 
-#define CALCULATION_ID_ARGUMENT                                             \
+#define CALCULATION_ID_ARGUMENT \
 	{"calculation_execution_id", "CalculationExecutionId", ATHENA_TEXT, true, NULL}
 
 #define SESSION_ID_ARGUMENT {"session_id", "SessionId", ATHENA_TEXT, true, hint_session_id}
@@ -257,9 +260,12 @@ static const AthenaArgument list_executors_arguments[] = {
 	MAX_RESULTS_ARGUMENT,
 };
 static const AthenaColumn list_executors_columns[] = {
-	{"ExecutorId", ATHENA_TEXT, false},		 {"ExecutorType", ATHENA_TEXT, false},
-	{"StartDateTime", ATHENA_MILLIS, false}, {"TerminationDateTime", ATHENA_MILLIS, false},
-	{"ExecutorState", ATHENA_TEXT, false},	 {"ExecutorSize", ATHENA_BIGINT, false},
+	{"ExecutorId", ATHENA_TEXT, false},
+	{"ExecutorType", ATHENA_TEXT, false},
+	{"StartDateTime", ATHENA_MILLIS, false},
+	{"TerminationDateTime", ATHENA_MILLIS, false},
+	{"ExecutorState", ATHENA_TEXT, false},
+	{"ExecutorSize", ATHENA_BIGINT, false},
 };
 LIST_OPERATION(list_executors, "ListExecutors", "ExecutorsSummary", 100);
 OPERATION_FUNCTION(list_executors, return_list, list_executors);
@@ -293,6 +299,8 @@ static const AthenaColumn list_application_dpu_sizes_columns[] = {
 LIST_OPERATION(list_application_dpu_sizes, "ListApplicationDPUSizes", "ApplicationDPUSizes", 100);
 OPERATION_FUNCTION(list_application_dpu_sizes, return_list, list_application_dpu_sizes);
 
+/* clang-format on */
+
 /* Any operation */
 
 /* An operation's name goes into a header: letters and digits only. */
@@ -319,9 +327,9 @@ athena_calc_invoke(PG_FUNCTION_ARGS)
 	for (int i = 0; i < 2; i++)
 	{
 		if (PG_ARGISNULL(i))
-			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-							errmsg("argument \"%s\" must not be NULL",
-								   i == 0 ? "operation" : "request")));
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("argument \"%s\" must not be NULL", i == 0 ? "operation" : "request")));
 	}
 	operation = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	check_operation_name(operation);

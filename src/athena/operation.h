@@ -20,14 +20,14 @@ typedef enum AthenaKind
 	ATHENA_INT,
 	ATHENA_BIGINT,
 	ATHENA_BOOLEAN,
-	ATHENA_JSONB,	  /* an object or an array, member names as AWS writes them */
-	ATHENA_SECONDS,	  /* timestamptz; epoch seconds with a fraction on the wire */
-	ATHENA_MILLIS,	  /* timestamptz; epoch milliseconds on the wire */
+	ATHENA_JSONB,     /* an object or an array, member names as AWS writes them */
+	ATHENA_SECONDS,   /* timestamptz; epoch seconds with a fraction on the wire */
+	ATHENA_MILLIS,    /* timestamptz; epoch milliseconds on the wire */
 	ATHENA_INT_ARRAY, /* int[] */
 	/* of arguments only */
-	ATHENA_TOKEN,		/* text; a fresh UUID where none is given */
-	ATHENA_WORK_GROUP,	/* text; athena_calc.work_group where none is given */
-	ATHENA_TAGS,		/* jsonb {"key": "value"}; a list of {Key, Value} on the wire */
+	ATHENA_TOKEN,       /* text; a fresh UUID where none is given */
+	ATHENA_WORK_GROUP,  /* text; athena_calc.work_group where none is given */
+	ATHENA_TAGS,        /* jsonb {"key": "value"}; a list of {Key, Value} on the wire */
 	ATHENA_MAX_RESULTS, /* int; bounds the rows of all pages, and is not a member */
 	/* of columns only */
 	ATHENA_FROM_REQUEST /* text; the request's first argument, where the answer does not repeat it */
@@ -57,8 +57,8 @@ typedef struct AthenaOperation
 	const char *name;
 	const AthenaArgument *arguments;
 	int argument_count;
-	const char *list;  /* the member that holds a list of rows; NULL where the answer is the row */
-	int page_size;	   /* the largest MaxResults of a list */
+	const char *list; /* the member that holds a list of rows; NULL where the answer is the row */
+	int page_size;    /* the largest MaxResults of a list */
 	const AthenaColumn *columns;
 	int column_count;
 } AthenaOperation;

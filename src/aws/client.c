@@ -265,8 +265,7 @@ finish(HttpExchange *exchange, const HttpResponse *response, void *context)
 			retry_quota_take(&quota, reason))
 		{
 			call->last_retry = reason;
-			return retry_delay(reason, call->attempts, random_fraction(),
-							   retry_after(response));
+			return retry_delay(reason, call->attempts, random_fraction(), retry_after(response));
 		}
 	}
 	run->answer(call, response, run->context);

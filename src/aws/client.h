@@ -31,9 +31,9 @@ typedef struct AwsCall
 	const AwsEndpoint *endpoint;
 	const char *region;
 	const char *method;
-	const char *path;			 /* encoded, from its '/' on */
-	const char *query;			 /* encoded, without the '?'; NULL for none */
-	const HttpHeader *headers;	 /* the call's own; those of signing and retrying are added */
+	const char *path;          /* encoded, from its '/' on */
+	const char *query;         /* encoded, without the '?'; NULL for none */
+	const HttpHeader *headers; /* the call's own; those of signing and retrying are added */
 	int header_count;
 	const char *body;
 	size_t body_length;

@@ -52,15 +52,14 @@ append_converted(StringInfo out, const char *utf8, size_t length, bool stop_at_f
 	{
 		/* A bounded piece at a time, for the output may be several times as long. */
 		char converted[PIECE_BYTES * MAX_CONVERSION_GROWTH + 1];
-		int piece = pg_encoding_mbcliplen(PG_UTF8, utf8, (int) Min(length, PIECE_BYTES),
-										  PIECE_BYTES);
+		int piece =
+			pg_encoding_mbcliplen(PG_UTF8, utf8, (int) Min(length, PIECE_BYTES), PIECE_BYTES);
 		int done = 0;
 
 		if (OidIsValid(proc))
-			done = pg_do_encoding_conversion_buf(proc, PG_UTF8, GetDatabaseEncoding(),
-												 (unsigned char *) utf8, piece,
-												 (unsigned char *) converted, sizeof(converted),
-												 true);
+			done = pg_do_encoding_conversion_buf(
+				proc, PG_UTF8, GetDatabaseEncoding(), (unsigned char *) utf8, piece,
+				(unsigned char *) converted, sizeof(converted), true);
 		if (done > 0)
 			appendStringInfoString(out, converted);
 		else

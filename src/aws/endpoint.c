@@ -19,7 +19,7 @@ static const struct
 	const char *region_prefix;
 	const char *dns_suffix;
 } partitions[] = {
-	{"cn-", "amazonaws.com.cn"},  {"eusc-", "amazonaws.eu"},	  {"us-iso-", "c2s.ic.gov"},
+	{"cn-", "amazonaws.com.cn"},   {"eusc-", "amazonaws.eu"},      {"us-iso-", "c2s.ic.gov"},
 	{"us-isob-", "sc2s.sgov.gov"}, {"eu-isoe-", "cloud.adc-e.uk"}, {"us-isof-", "csp.hci.ic.gov"},
 };
 
@@ -27,6 +27,16 @@ static bool
 is_alphanumeric(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+static void
+lower_case(char *host)
+{
+	for (; *host != '\0'; host++)
+	{
+		if (*host >= 'A' && *host <= 'Z')
+			*host = (char) (*host + ('a' - 'A'));
+	}
 }
 
 bool
@@ -148,9 +158,8 @@ aws_endpoint_parse(const char *url, AwsEndpoint *endpoint, const char **problem)
 		*problem = "must name a host or an address";
 		return false;
 	}
-	for (size_t i = 0; i < host_length; i++)
-		endpoint->host[i] =
-			(char) (host[i] >= 'A' && host[i] <= 'Z' ? host[i] + ('a' - 'A') : host[i]);
+	memcpy(endpoint->host, host, host_length);
+	lower_case(endpoint->host);
 
 	if (port != NULL)
 	{
@@ -165,7 +174,8 @@ aws_endpoint_parse(const char *url, AwsEndpoint *endpoint, const char **problem)
 			return false;
 		}
 		if (number != (endpoint->tls ? 443 : 80))
-			snprintf(endpoint->host + host_length, ENDPOINT_HOST_SIZE - host_length, ":%ld", number);
+			snprintf(endpoint->host + host_length, ENDPOINT_HOST_SIZE - host_length, ":%ld",
+					 number);
 	}
 
 	path_length = strlen(path);
@@ -203,5 +213,6 @@ aws_endpoint_of_region(const char *service, const char *region, AwsEndpoint *end
 	}
 	endpoint->tls = true;
 	snprintf(endpoint->host, sizeof(endpoint->host), "%s.%s.%s", service, region, suffix);
+	lower_case(endpoint->host);
 	return true;
 }

@@ -17,8 +17,10 @@
 typedef struct AwsEndpoint
 {
 	bool tls;
-	char host[ENDPOINT_HOST_SIZE]; /* lower case, IPv6 in brackets, the port only where it is not the scheme's */
-	char path[ENDPOINT_PATH_SIZE]; /* in front of a request's own path; "" or "/…" without a slash at its end */
+	char host
+		[ENDPOINT_HOST_SIZE]; /* lower case, IPv6 in brackets, the port only where it is not the scheme's */
+	char path
+		[ENDPOINT_PATH_SIZE]; /* in front of a request's own path; "" or "/…" without a slash at its end */
 } AwsEndpoint;
 
 /*

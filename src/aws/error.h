@@ -17,7 +17,7 @@
 typedef enum AwsErrorFormat
 {
 	AWS_ERROR_JSON, /* awsJson 1.1 */
-	AWS_ERROR_XML	/* S3 */
+	AWS_ERROR_XML   /* S3 */
 } AwsErrorFormat;
 
 /*
@@ -38,8 +38,8 @@ typedef struct AwsService
 	const char *signing_name;
 	bool is_s3; /* signs paths as they are, and the payload's hash in a header */
 	AwsErrorFormat error_format;
-	const char *error_code_member; /* of a JSON error, beside its exception; NULL for none */
-	const char *error_code_key;	   /* and its key in DETAIL */
+	const char *error_code_member;   /* of a JSON error, beside its exception; NULL for none */
+	const char *error_code_key;      /* and its key in DETAIL */
 	const AwsErrorMeaning *meanings; /* ends with an exception of NULL */
 } AwsService;
 
@@ -48,7 +48,7 @@ typedef struct AwsError
 {
 	int sqlstate;
 	const char *exception; /* the service's own, or a pseudo exception; NULL when it named none */
-	bool from_service;	   /* whether the exception is the service's own */
+	bool from_service;     /* whether the exception is the service's own */
 	const char *error_code;
 	const char *message;
 	const char *hint;
@@ -68,7 +68,7 @@ extern void aws_error_invalid_response(AwsError *error, const HttpResponse *resp
 									   const char *problem);
 
 /* Raises it: "<service> <operation> failed: …", with how many attempts were made. */
-extern void aws_error_raise(const AwsError *error, const AwsService *service,
-							const char *operation, int attempts) pg_attribute_noreturn();
+extern void aws_error_raise(const AwsError *error, const AwsService *service, const char *operation,
+							int attempts) pg_attribute_noreturn();
 
 #endif

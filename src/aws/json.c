@@ -667,8 +667,8 @@ json_read_scaled(JsonValue value, int scale, bool round, int64_t *out)
 	int64_t exponent = 0; /* of ten, for the digits taken as one integer */
 	uint64_t result = 0;
 	uint64_t limit = INT64_MAX;
-	int64_t kept;		  /* how many of the digits count */
-	int64_t count = 0;	  /* how many digits there are */
+	int64_t kept;         /* how many of the digits count */
+	int64_t count = 0;    /* how many digits there are */
 	int64_t fraction = 0; /* how many of them stand behind the point */
 	int64_t seen = 0;
 	bool lost = false;

@@ -46,7 +46,7 @@ typedef enum JsonReading
 {
 	JSON_READ,
 	JSON_WRONG_TYPE,
-	JSON_HAS_NUL,		/* a string with \u0000 in it */
+	JSON_HAS_NUL,       /* a string with \u0000 in it */
 	JSON_HAS_SURROGATE, /* a string with half a surrogate pair in it */
 	JSON_OUT_OF_RANGE
 } JsonReading;

@@ -37,7 +37,10 @@ static const char *const throttling_codes[] = {
 };
 
 static const char *const transient_codes[] = {
-	"RequestTimeout", "RequestTimeoutException", "InternalError", NULL,
+	"RequestTimeout",
+	"RequestTimeoutException",
+	"InternalError",
+	NULL,
 };
 
 static const char *const clock_skew_codes[] = {

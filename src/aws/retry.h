@@ -19,7 +19,7 @@ typedef enum RetryReason
 	RETRY_NEVER,
 	RETRY_TRANSIENT,  /* trouble with the connection, or an error of the server's own */
 	RETRY_THROTTLING, /* too many requests */
-	RETRY_CLOCK_SKEW  /* the signature's time is off; worth one more attempt with the offset mended */
+	RETRY_CLOCK_SKEW /* the signature's time is off; worth one more attempt with the offset mended */
 } RetryReason;
 
 /* A bucket of tokens: every retry takes some, every success gives some back. Zero before its first use. */

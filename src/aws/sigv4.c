@@ -106,12 +106,9 @@ append_normalized_path(ByteBuffer *out, const char *path)
 			while (out->length > base && out->data[out->length - 1] != '/')
 				out->length--;
 			if (out->length > base)
-				out->length--;
-			slash_at_end = true;
+				out->data[--out->length] = '\0';
 		}
-		else if (length == 1 && segment[0] == '.')
-			slash_at_end = true;
-		else if (length > 0)
+		else if (length > 0 && !(length == 1 && segment[0] == '.'))
 		{
 			buffer_append_char(out, '/');
 			buffer_append(out, segment, length);

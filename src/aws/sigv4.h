@@ -31,8 +31,8 @@ typedef struct SigV4Request
 	const HttpHeader *headers;
 	size_t header_count;
 	const char *payload_hash; /* the body's SHA-256 in hex */
-	bool normalize_path;	  /* drop empty and dot segments: every service but S3 */
-	bool encode_path;		  /* percent-encode the path once more: every service but S3 */
+	bool normalize_path;      /* drop empty and dot segments: every service but S3 */
+	bool encode_path;         /* percent-encode the path once more: every service but S3 */
 } SigV4Request;
 
 typedef struct SigV4Credentials

@@ -113,9 +113,9 @@ timestamp_parse(const char *text, size_t length, int64_t *microseconds)
 	if (p != end)
 		return false;
 
-	*microseconds = ((days_since_epoch(year, month, day) * 24 + hour) * 3600 + minute * 60 +
-					 second - offset) *
-						1000000 +
-					fraction;
+	*microseconds =
+		((days_since_epoch(year, month, day) * 24 + hour) * 3600 + minute * 60 + second - offset) *
+			1000000 +
+		fraction;
 	return true;
 }

@@ -16,7 +16,7 @@
 
 typedef struct ByteBuffer
 {
-	char *data; /* NULL until something was appended; NUL-terminated from then on */
+	char *data; /* NULL at first; NUL-terminated once something was appended */
 	size_t length;
 	size_t capacity;
 	bool failed;

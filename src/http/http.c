@@ -28,11 +28,11 @@ typedef struct HttpRun
 	char *exchanges;
 	size_t stride;
 	int count;
-	int next;				/* the first that was never sent */
-	int remaining;			/* how many are not done */
-	int concurrency;		/* how many may be under way at once */
-	int under_way;			/* how many are */
-	pairingheap *delayed;	/* those to be sent again, the soonest first */
+	int next;             /* the first that was never sent */
+	int remaining;        /* how many are not done */
+	int concurrency;      /* how many may be under way at once */
+	int under_way;        /* how many are */
+	pairingheap *delayed; /* those to be sent again, the soonest first */
 } HttpRun;
 
 static CURLM *multi = NULL;

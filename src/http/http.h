@@ -26,21 +26,21 @@ typedef struct HttpRequest
 	int header_count;
 	const char *body; /* of a POST */
 	size_t body_length;
-	int connect_timeout;	  /* milliseconds for name, connection and TLS together */
-	int timeout;			  /* milliseconds for all */
+	int connect_timeout;      /* milliseconds for name, connection and TLS together */
+	int timeout;              /* milliseconds for all */
 	size_t max_response_size; /* bytes of the answer's body */
-	const char *ca_bundle;	  /* a file or a directory; NULL or "" for the system's */
+	const char *ca_bundle;    /* a file or a directory; NULL or "" for the system's */
 } HttpRequest;
 
 typedef enum HttpOutcome
 {
 	HTTP_ANSWERED,
-	HTTP_UNREACHABLE,	/* no connection: name, network, TLS, or connect_timeout */
-	HTTP_UNVERIFIED,	/* the certificate is not one that we trust */
-	HTTP_BROKEN,		/* the connection ended before the answer did */
-	HTTP_TIMED_OUT,		/* no complete answer within `timeout` */
-	HTTP_TOO_LARGE,		/* the body is above max_response_size */
-	HTTP_MALFORMED,		/* what came is not HTTP */
+	HTTP_UNREACHABLE,   /* no connection: name, network, TLS, or connect_timeout */
+	HTTP_UNVERIFIED,    /* the certificate is not one that we trust */
+	HTTP_BROKEN,        /* the connection ended before the answer did */
+	HTTP_TIMED_OUT,     /* no complete answer within `timeout` */
+	HTTP_TOO_LARGE,     /* the body is above max_response_size */
+	HTTP_MALFORMED,     /* what came is not HTTP */
 	HTTP_NO_DESCRIPTOR, /* the backend has no file descriptor left for even one connection */
 	HTTP_NO_MEMORY
 } HttpOutcome;
@@ -50,9 +50,9 @@ typedef struct HttpResponse
 {
 	HttpOutcome outcome;
 	const char *problem; /* what went wrong, for people; "" when answered */
-	int status;			 /* 0 when none was read */
-	const char *head;	 /* the header lines of the last answer, without the status line */
-	const char *body;	 /* NUL-terminated for convenience; may hold NULs */
+	int status;          /* 0 when none was read */
+	const char *head;    /* the header lines of the last answer, without the status line */
+	const char *body;    /* NUL-terminated for convenience; may hold NULs */
 	size_t body_length;
 } HttpResponse;
 

@@ -33,8 +33,11 @@ header_callback(char *line, size_t size, size_t count, void *context)
 	if (length >= 5 && memcmp(line, "HTTP/", 5) == 0)
 	{
 		buffer_reset(&transfer->head);
+		transfer->head_complete = false;
 		return length;
 	}
+	if (line[0] == '\r' || line[0] == '\n')
+		transfer->head_complete = true;
 	if (transfer->head.length + length > MAX_HEAD_BYTES)
 	{
 		transfer->head_too_large = true;
@@ -255,7 +258,8 @@ outcome_of(HttpTransfer *transfer, CURLcode result)
 	switch (result)
 	{
 		case CURLE_OK:
-			return HTTP_ANSWERED;
+			/* To curl a connection that ends within the head is the end of an empty answer. */
+			return transfer->head_complete ? HTTP_ANSWERED : HTTP_BROKEN;
 		case CURLE_COULDNT_RESOLVE_HOST:
 		case CURLE_COULDNT_CONNECT:
 		case CURLE_SSL_CONNECT_ERROR:
@@ -293,6 +297,8 @@ transfer_read_response(HttpTransfer *transfer, CURLcode result, HttpResponse *re
 	response->problem = "";
 	if (transfer->head_too_large)
 		response->problem = "the head of the answer is too large";
+	else if (result == CURLE_OK && response->outcome == HTTP_BROKEN)
+		response->problem = "the connection ended within the head of the answer";
 	else if (result != CURLE_OK)
 		response->problem =
 			transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(result);
@@ -322,6 +328,7 @@ transfer_clear(HttpTransfer *transfer)
 	transfer->exchange = NULL;
 	transfer->too_large = false;
 	transfer->head_too_large = false;
+	transfer->head_complete = false;
 	transfer->no_descriptor = false;
 }
 

@@ -26,9 +26,11 @@ typedef struct HttpTransfer
 	ByteBuffer head;
 	ByteBuffer body;
 	size_t max_response_size;
-	char *ca_bundle; /* what the easy handle verifies against, from malloc; NULL when not yet told */
+	char
+		*ca_bundle; /* what the easy handle verifies against, from malloc; NULL when not yet told */
 	bool too_large;
 	bool head_too_large;
+	bool head_complete; /* whether the empty line behind it was seen */
 	bool no_descriptor;
 	char error[CURL_ERROR_SIZE];
 } HttpTransfer;
@@ -40,8 +42,7 @@ extern HttpTransfer *transfer_create(void);
 extern void transfer_set_request(HttpTransfer *transfer, const HttpRequest *request);
 
 /* What came of it, once curl is done with `result`. */
-extern void transfer_read_response(HttpTransfer *transfer, CURLcode result,
-								   HttpResponse *response);
+extern void transfer_read_response(HttpTransfer *transfer, CURLcode result, HttpResponse *response);
 
 /* Makes ready for the next request: forgets this one and wipes its headers. The connection stays. */
 extern void transfer_clear(HttpTransfer *transfer);

@@ -21,13 +21,13 @@
 typedef struct SocketState
 {
 	uint32 registered; /* the events that epoll looks for; 0 when it does not have the socket */
-	uint32 wanted;	   /* those that curl wants now */
-	bool adopted;	   /* a connection's: we are told before it is closed */
+	uint32 wanted;     /* those that curl wants now */
+	bool adopted;      /* a connection's: we are told before it is closed */
 } SocketState;
 
 static WaitEventSet *wait_set = NULL;
 static uint32 wait_event = 0;
-static int sockets = -1;	/* the epoll descriptor with curl's sockets */
+static int sockets = -1;           /* the epoll descriptor with curl's sockets */
 static SocketState *states = NULL; /* by descriptor, from malloc: it grows below curl's callback */
 static int state_count = 0;
 static int64 curl_due = -1; /* when curl's timer wants to act; -1 for never */

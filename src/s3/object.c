@@ -70,8 +70,8 @@ read_content(AwsCall *call, const HttpResponse *response, void *context)
 		length = (size_t) get->last_bytes;
 		get->content->from_start = false;
 	}
-	get->content->bytes = MemoryContextAllocExtended(get->result_context, length + 1,
-													 MCXT_ALLOC_HUGE);
+	get->content->bytes =
+		MemoryContextAllocExtended(get->result_context, length + 1, MCXT_ALLOC_HUGE);
 	memcpy(get->content->bytes, bytes, length);
 	get->content->bytes[length] = '\0';
 	get->content->length = length;

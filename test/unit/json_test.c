@@ -775,6 +775,22 @@ test_iteration(void)
 	tap_ok(!json_next_element(&cursor, &value), "behind the last there is none");
 	document_close(&document);
 
+	/* A quote ends a string where an even number of backslashes stands before it. */
+	for (int pairs = 0; pairs < 8; pairs++)
+	{
+		char nested_text[256];
+		char backslashes[32] = "";
+
+		for (int i = 0; i < pairs; i++)
+			strcat(backslashes, "\\\\");
+		snprintf(nested_text, sizeof(nested_text), "[[\"%s\",\"%s\\\"]\"],{\"%s\":\"\\\"%s\"},1]",
+				 backslashes, backslashes, backslashes, backslashes);
+		document = document_open_string(nested_text);
+		tap_is_int(document.valid ? read_all(document.value) : 0, 8, "%s has 8 keys and values",
+				   nested_text);
+		document_close(&document);
+	}
+
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
 	{
 		document = document_open_string(types[i]);

@@ -7,6 +7,7 @@
  * sigv4_botocore.py holds the signer against botocore's.
  */
 #include "aws/sigv4.h"
+#include "aws/timestamp.h"
 
 #include <dirent.h>
 #include <stdlib.h>
@@ -91,19 +92,6 @@ add_header(VectorRequest *request, const char *name, const char *value)
 	request->headers[request->header_count++] = (HttpHeader){name, value};
 }
 
-/* "2015-08-30T12:36:00Z" as seconds since the epoch. */
-static time_t
-parse_timestamp(const char *timestamp)
-{
-	struct tm tm = {0};
-
-	sscanf(timestamp, "%d-%d-%dT%d:%d:%d", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour,
-		   &tm.tm_min, &tm.tm_sec);
-	tm.tm_year -= 1900;
-	tm.tm_mon -= 1;
-	return timegm(&tm);
-}
-
 static char *
 read_expected(const char *directory, const char *name)
 {
@@ -150,6 +138,7 @@ test_vector(const char *directory, const char *name)
 	char *secret_access_key;
 	char *token;
 	char payload_hash[SIGV4_HEX_SIZE];
+	int64_t microseconds;
 	bool sign_body;
 
 	vector.text = vectors_read(directory, "request.txt", &length);
@@ -172,7 +161,7 @@ test_vector(const char *directory, const char *name)
 	sign_body = vectors_member_is_true(context, "sign_body");
 
 	if (access_key_id == NULL || secret_access_key == NULL || region == NULL || service == NULL ||
-		timestamp == NULL)
+		timestamp == NULL || !timestamp_parse(timestamp, strlen(timestamp), &microseconds))
 		tap_ok(false, "%s has all it needs", name);
 	else
 	{
@@ -194,7 +183,7 @@ test_vector(const char *directory, const char *name)
 		char signature[SIGV4_HEX_SIZE] = "";
 		char *expected;
 
-		sigv4_format_date_time(parse_timestamp(timestamp), scope.date_time);
+		sigv4_format_date_time((time_t) (microseconds / 1000000), scope.date_time);
 		add_header(&vector, "X-Amz-Date", scope.date_time);
 		if (token != NULL && !vectors_member_is_true(context, "omit_session_token"))
 			add_header(&vector, "X-Amz-Security-Token", token);
@@ -364,7 +353,7 @@ test_s3(void)
 	sigv4_signer_free(&signer);
 }
 
-/* The second line of the canonical request of a GET, or the third with `which` 2. */
+/* A line of the canonical request, counted from 0: the path is 1, the query 2. */
 static char *
 canonical_line(const SigV4Request *request, int which)
 {
