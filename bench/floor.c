@@ -46,7 +46,8 @@ keep(char *bytes, size_t size, size_t count, void *body)
 static void
 call(CURL *easy, SigV4Signer *signer, const char *host, ByteBuffer *body)
 {
-	SigV4Credentials credentials = {"AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", NULL};
+	SigV4Credentials credentials = {"AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+									NULL};
 	SigV4Scope scope = {.region = "us-east-1", .service = "athena"};
 	char hash[SIGV4_HEX_SIZE];
 	char line[1024];

@@ -88,7 +88,8 @@ typedef struct AthenaCall
 typedef struct AthenaTarget
 {
 	AwsEndpoint endpoint;
-	char *path;
+	char path[ENDPOINT_PATH_SIZE + 1];
+	char target[sizeof("AmazonAthena.") + ATHENA_MAX_NAME];
 	HttpHeader headers[2];
 } AthenaTarget;
 
@@ -96,9 +97,12 @@ static void
 find_target(AthenaTarget *target, const char *operation)
 {
 	aws_resolve_endpoint("athena", setting_endpoint_url, &target->endpoint);
-	target->path = psprintf("%s/", target->endpoint.path);
+	strlcpy(target->path, target->endpoint.path, sizeof(target->path));
+	strlcat(target->path, "/", sizeof(target->path));
+	strlcpy(target->target, "AmazonAthena.", sizeof(target->target));
+	strlcat(target->target, operation, sizeof(target->target));
 	target->headers[0] = (HttpHeader){"Content-Type", "application/x-amz-json-1.1"};
-	target->headers[1] = (HttpHeader){"X-Amz-Target", psprintf("AmazonAthena.%s", operation)};
+	target->headers[1] = (HttpHeader){"X-Amz-Target", target->target};
 }
 
 static void

@@ -10,7 +10,9 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/tuplestore.h"
+#include "utils/typcache.h"
 
 /* Where rows of a set go. */
 typedef struct RowSink
@@ -19,51 +21,46 @@ typedef struct RowSink
 	TupleDesc descriptor;
 } RowSink;
 
+/* A library that is newer or older than the SQL declarations. */
+static void
+raise_mismatch(void)
+{
+	ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					errmsg("the library and the SQL objects of athena_calc do not match"),
+					errhint("Run ALTER EXTENSION athena_calc UPDATE, and restart the server if the "
+							"library is preloaded.")));
+}
+
 static void
 get_arguments(FunctionCallInfo fcinfo, const AthenaOperation *operation, NullableDatum *arguments)
 {
-	/* A library that is newer or older than the SQL declarations. */
 	if (PG_NARGS() != operation->argument_count)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("the library and the SQL objects of athena_calc do not match"),
-						errhint("Run ALTER EXTENSION athena_calc UPDATE, and restart the server if "
-								"the library is preloaded.")));
+		raise_mismatch();
 	memcpy(arguments, fcinfo->args, sizeof(NullableDatum) * operation->argument_count);
 }
 
-/* The row type that a function returns, made once for each query. */
-static TupleDesc
-get_row_type(FunctionCallInfo fcinfo, int columns)
-{
-	TupleDesc descriptor = fcinfo->flinfo->fn_extra;
-	MemoryContext before;
-
-	if (descriptor != NULL)
-		return descriptor;
-	before = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
-	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE ||
-		descriptor->natts != columns)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("the library and the SQL objects of athena_calc do not match"),
-						errhint("Run ALTER EXTENSION athena_calc UPDATE, and restart the server if "
-								"the library is preloaded.")));
-	descriptor = BlessTupleDesc(descriptor);
-	MemoryContextSwitchTo(before);
-	fcinfo->flinfo->fn_extra = descriptor;
-	return descriptor;
-}
-
+/*
+ * A row type with a name of its own stands in PostgreSQL's cache of types, which is cheaper to ask than
+ * what is needed for a function in general.
+ */
 Datum
 function_return_row(FunctionCallInfo fcinfo, const AthenaOperation *operation)
 {
 	NullableDatum arguments[ATHENA_MAX_ARGUMENTS];
 	Datum values[ATHENA_MAX_COLUMNS];
 	bool nulls[ATHENA_MAX_COLUMNS];
-	TupleDesc descriptor = get_row_type(fcinfo, operation->column_count);
+	TupleDesc descriptor;
+	Datum row;
 
 	get_arguments(fcinfo, operation, arguments);
 	athena_execute(operation, arguments, values, nulls);
-	return HeapTupleGetDatum(heap_form_tuple(descriptor, values, nulls));
+
+	descriptor = lookup_rowtype_tupdesc(get_func_rettype(fcinfo->flinfo->fn_oid), -1);
+	if (descriptor->natts != operation->column_count)
+		raise_mismatch();
+	row = HeapTupleGetDatum(heap_form_tuple(descriptor, values, nulls));
+	ReleaseTupleDesc(descriptor);
+	return row;
 }
 
 Datum
@@ -91,14 +88,15 @@ open_sink(FunctionCallInfo fcinfo, int columns, RowSink *sink)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("set-valued function called in context that cannot accept a set")));
 
-	sink->descriptor = get_row_type(fcinfo, columns);
 	before = MemoryContextSwitchTo(result->econtext->ecxt_per_query_memory);
+	if (get_call_result_type(fcinfo, NULL, &sink->descriptor) != TYPEFUNC_COMPOSITE ||
+		sink->descriptor->natts != columns)
+		raise_mismatch();
 	sink->rows =
 		tuplestore_begin_heap(result->allowedModes & SFRM_Materialize_Random, false, work_mem);
 	result->returnMode = SFRM_Materialize;
 	result->setResult = sink->rows;
-	/* The executor frees what it is given, and our own copy is needed for the next call. */
-	result->setDesc = CreateTupleDescCopy(sink->descriptor);
+	result->setDesc = sink->descriptor;
 	MemoryContextSwitchTo(before);
 }
 

@@ -241,24 +241,24 @@ is_read(JsonReading reading, const char *member, MarshalProblem *problem)
 static bool
 read_text(JsonValue value, const char *member, Datum *datum, MarshalProblem *problem)
 {
-	char *utf8 = palloc(value.length);
-	char *text = NULL;
+	text *utf8 = palloc(VARHDRSZ + value.length);
+	char *converted;
 	size_t length;
-	bool read = is_read(json_read_string(value, utf8, &length), member, problem);
 
-	if (read)
-	{
-		text = encoding_from_utf8(utf8, length);
-		if (text == NULL)
-			read = set_lacking(problem, member);
-		else
-		{
-			*datum = PointerGetDatum(cstring_to_text(text));
-			pfree(text);
-		}
-	}
+	if (!is_read(json_read_string(value, VARDATA(utf8), &length), member, problem))
+		return false;
+	SET_VARSIZE(utf8, VARHDRSZ + length);
+	*datum = PointerGetDatum(utf8);
+	if (encoding_takes_utf8())
+		return true;
+
+	converted = encoding_from_utf8(VARDATA(utf8), length);
+	if (converted == NULL)
+		return set_lacking(problem, member);
+	*datum = CStringGetTextDatum(converted);
+	pfree(converted);
 	pfree(utf8);
-	return read;
+	return true;
 }
 
 static JsonReading
@@ -396,10 +396,15 @@ read_members(JsonValue object, const AthenaColumn *columns, int count, size_t of
 		for (int i = 0; i < count; i++)
 		{
 			const char *name = columns[i].member + offset;
-			size_t length = strcspn(name, ".");
+			size_t length;
 			int below = 1;
 
-			if (columns[i].kind == ATHENA_FROM_REQUEST || !json_key_is(key, name, length))
+			/* Most keys are told apart by their first letter. */
+			if ((name[0] != key.start[1] && key.start[1] != '\\') ||
+				columns[i].kind == ATHENA_FROM_REQUEST)
+				continue;
+			length = strcspn(name, ".");
+			if (!json_key_is(key, name, length))
 				continue;
 			if (json_type(value) == JSON_NULL)
 				break;

@@ -309,7 +309,7 @@ check_operation_name(const char *name)
 {
 	size_t length = strlen(name);
 
-	if (length >= 1 && length <= 128 &&
+	if (length >= 1 && length <= ATHENA_MAX_NAME &&
 		strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == length)
 		return;
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -10,6 +10,9 @@
 
 #include "compat.h"
 
+/* The longest name of an operation, in bytes. */
+#define ATHENA_MAX_NAME 128
+
 /* The most columns that a row has, and the most arguments that a function takes. */
 #define ATHENA_MAX_COLUMNS 32
 #define ATHENA_MAX_ARGUMENTS 16

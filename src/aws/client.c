@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "aws/credentials.h"
+#include "lib/stringinfo.h"
 #include "settings.h"
 
 #define USER_AGENT "athena_calc/1.0"
@@ -281,9 +282,18 @@ aws_call_raise(const AwsCall *call)
 static const char *
 build_url(const AwsCall *call)
 {
-	return psprintf("%s://%s%s%s%s", call->endpoint->tls ? "https" : "http", call->endpoint->host,
-					call->path, call->query != NULL ? "?" : "",
-					call->query != NULL ? call->query : "");
+	StringInfoData url;
+
+	initStringInfo(&url);
+	appendStringInfoString(&url, call->endpoint->tls ? "https://" : "http://");
+	appendStringInfoString(&url, call->endpoint->host);
+	appendStringInfoString(&url, call->path);
+	if (call->query != NULL)
+	{
+		appendStringInfoChar(&url, '?');
+		appendStringInfoString(&url, call->query);
+	}
+	return url.data;
 }
 
 void

@@ -11,6 +11,12 @@
 #define REPLACEMENT_CHARACTER "\xEF\xBF\xBD"
 #define PIECE_BYTES 8192
 
+bool
+encoding_takes_utf8(void)
+{
+	return GetDatabaseEncoding() == PG_UTF8 || GetDatabaseEncoding() == PG_SQL_ASCII;
+}
+
 char *
 encoding_to_utf8(const char *text, size_t length)
 {
@@ -42,7 +48,7 @@ append_converted(StringInfo out, const char *utf8, size_t length, bool stop_at_f
 	Oid proc;
 	int64 lacking = 0;
 
-	if (GetDatabaseEncoding() == PG_UTF8 || GetDatabaseEncoding() == PG_SQL_ASCII)
+	if (encoding_takes_utf8())
 	{
 		appendBinaryStringInfo(out, utf8, (int) length);
 		return 0;

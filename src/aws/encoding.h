@@ -12,6 +12,9 @@
 /* Text of the database as UTF-8. Throws 22021 where it is none (a SQL_ASCII database holds anything). */
 extern char *encoding_to_utf8(const char *text, size_t length);
 
+/* Whether valid UTF-8 is text of the database as it is. */
+extern bool encoding_takes_utf8(void);
+
 /* Valid UTF-8 in the database's encoding; NULL where that lacks a character of it. */
 extern char *encoding_from_utf8(const char *utf8, size_t length);
 

@@ -296,7 +296,8 @@ append_detail(StringInfo detail, const char *key, const char *value)
 		return;
 	if (detail->len > 0)
 		appendStringInfoChar(detail, '\n');
-	appendStringInfo(detail, "%s: %s", key, value);
+	/* A value is one line, lest it look like further keys. */
+	appendStringInfo(detail, "%s: %.*s", key, (int) strcspn(value, "\r\n"), value);
 }
 
 void

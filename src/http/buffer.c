@@ -27,6 +27,8 @@ buffer_reserve(ByteBuffer *buffer, size_t more)
 		return true;
 
 	capacity = buffer->capacity > 0 ? buffer->capacity * 2 : 256;
+	if (buffer->limit > 0 && capacity > buffer->limit)
+		capacity = buffer->limit;
 	if (capacity < needed)
 		capacity = needed;
 

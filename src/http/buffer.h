@@ -19,6 +19,7 @@ typedef struct ByteBuffer
 	char *data; /* NULL at first; NUL-terminated once something was appended */
 	size_t length;
 	size_t capacity;
+	size_t limit; /* growth by doubling stops here; 0 for nowhere */
 	bool failed;
 } ByteBuffer;
 

@@ -87,7 +87,7 @@ set_certificate_authorities(HttpTransfer *transfer, const char *ca_bundle)
 {
 	static bool system_known = false;
 	static bool system_hashed = false;
-	const curl_version_info_data *curl = curl_version_info(CURLVERSION_NOW);
+	const curl_version_info_data *curl;
 	const char *file = ca_bundle;
 	const char *directory = NULL;
 	struct stat status;
@@ -97,6 +97,7 @@ set_certificate_authorities(HttpTransfer *transfer, const char *ca_bundle)
 
 	if (ca_bundle[0] == '\0')
 	{
+		curl = curl_version_info(CURLVERSION_NOW);
 		if (!system_known)
 		{
 			system_hashed = curl->capath != NULL && is_hashed_directory(curl->capath);
@@ -223,6 +224,7 @@ transfer_set_request(HttpTransfer *transfer, const HttpRequest *request)
 	bool set;
 
 	transfer->max_response_size = request->max_response_size;
+	transfer->body.limit = request->max_response_size + 1; /* and a NUL */
 	transfer->error[0] = '\0';
 
 	set = add_headers(transfer, request);
@@ -277,8 +279,13 @@ outcome_of(HttpTransfer *transfer, CURLcode result)
 			if (transfer->too_large)
 				return HTTP_TOO_LARGE;
 			return transfer->head_too_large ? HTTP_MALFORMED : HTTP_NO_MEMORY;
+#if CURL_AT_LEAST_VERSION(8, 6, 0)
+		case CURLE_TOO_LARGE:
+#endif
 		case CURLE_OUT_OF_MEMORY:
-			return HTTP_NO_MEMORY;
+			/* Also curl's word for a header line that is longer than it takes (100 kB). */
+			transfer->head_too_large = sent && !transfer->head_complete;
+			return transfer->head_too_large ? HTTP_MALFORMED : HTTP_NO_MEMORY;
 		case CURLE_WEIRD_SERVER_REPLY:
 		case CURLE_UNSUPPORTED_PROTOCOL: /* also a version of HTTP that is none */
 		case CURLE_BAD_CONTENT_ENCODING:

@@ -163,33 +163,17 @@ http_wait_attach(CURLM *multi)
 	curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, timer_callback);
 }
 
-/*
- * Lets curl act. It may start a thread that resolves a name; the thread inherits the signal mask, and
- * PostgreSQL's signal handlers must run in the main thread alone.
- */
-static void
-act(CURLM *multi, curl_socket_t socket, int events)
-{
-	sigset_t all;
-	sigset_t before;
-	int running;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	curl_multi_socket_action(multi, socket, events, &running);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-}
-
 static void
 act_on_sockets(CURLM *multi)
 {
 	struct epoll_event events[EVENTS_AT_ONCE];
 	int count = epoll_wait(sockets, events, EVENTS_AT_ONCE, 0);
+	int running;
 
 	for (int i = 0; i < count; i++)
 	{
-		int what = 0;
 		SocketState *state = state_of(events[i].data.fd);
+		int what = 0;
 
 		/* An idle connection: its server has closed it. curl will find out when it wants it again. */
 		if (state == NULL || state->wanted == 0)
@@ -204,8 +188,32 @@ act_on_sockets(CURLM *multi)
 			what |= CURL_CSELECT_OUT;
 		if (events[i].events & (EPOLLERR | EPOLLHUP))
 			what |= CURL_CSELECT_ERR;
-		act(multi, events[i].data.fd, what);
+		curl_multi_socket_action(multi, events[i].data.fd, what, &running);
 	}
+}
+
+/*
+ * Lets curl act on its sockets, where there is something to read of them, and on its timer. It may start
+ * a thread that resolves a name; the thread inherits the signal mask, and PostgreSQL's signal handlers
+ * must run in the main thread alone.
+ */
+static void
+act(CURLM *multi, bool on_sockets)
+{
+	sigset_t all;
+	sigset_t before;
+	int running;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	if (on_sockets)
+		act_on_sockets(multi);
+	if (curl_due >= 0 && curl_due <= http_now())
+	{
+		curl_due = -1;
+		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 void
@@ -236,11 +244,5 @@ http_wait(CURLM *multi, int64 due)
 	}
 	CHECK_FOR_INTERRUPTS();
 
-	if (readable)
-		act_on_sockets(multi);
-	if (curl_due >= 0 && curl_due <= http_now())
-	{
-		curl_due = -1;
-		act(multi, CURL_SOCKET_TIMEOUT, 0);
-	}
+	act(multi, readable);
 }
