@@ -5,25 +5,103 @@
 #include "http/descriptor.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include "http/wait.h"
 #include "storage/fd.h"
+
+/* A socket that curl was given, by its identity: its number may be another's by now. */
+typedef struct OpenSocket
+{
+	dev_t device;
+	ino_t inode; /* 0 for none */
+} OpenSocket;
 
 static int reserved_count = 0;
 static int open_count = 0;
+static OpenSocket *open_sockets = NULL; /* by descriptor, from malloc: it grows below a callback */
+static int open_sockets_size = 0;
+static bool was_refused = false;
+static bool recount_due = false; /* whether one was opened since they were counted */
+
+static bool
+identify(int fd, OpenSocket *identity)
+{
+	struct stat status;
+
+	if (fstat(fd, &status) != 0)
+		return false;
+	identity->device = status.st_dev;
+	identity->inode = status.st_ino;
+	return true;
+}
+
+static void
+forget(int fd)
+{
+	if (fd < open_sockets_size && open_sockets[fd].inode != 0)
+	{
+		open_sockets[fd].inode = 0;
+		open_count--;
+	}
+}
+
+static bool
+remember(int fd)
+{
+	forget(fd);
+	if (fd >= open_sockets_size)
+	{
+		int size = Max(fd + 1, 2 * open_sockets_size);
+		OpenSocket *larger = realloc(open_sockets, sizeof(OpenSocket) * size);
+
+		if (larger == NULL)
+			return false;
+		memset(larger + open_sockets_size, 0, sizeof(OpenSocket) * (size - open_sockets_size));
+		open_sockets = larger;
+		open_sockets_size = size;
+	}
+	if (!identify(fd, &open_sockets[fd]))
+		return false;
+	open_count++;
+	recount_due = true;
+	return true;
+}
 
 int
 descriptor_open_count(void)
 {
+	if (recount_due)
+	{
+		for (int fd = 0; fd < open_sockets_size; fd++)
+		{
+			OpenSocket now;
+
+			if (open_sockets[fd].inode != 0 &&
+				(!identify(fd, &now) || now.inode != open_sockets[fd].inode ||
+				 now.device != open_sockets[fd].device))
+				forget(fd);
+		}
+		recount_due = false;
+	}
 	return open_count;
 }
 
 bool
 descriptor_all_open(void)
 {
-	return open_count >= reserved_count;
+	return descriptor_open_count() >= reserved_count;
+}
+
+bool
+descriptor_was_refused(void)
+{
+	bool refused = was_refused;
+
+	was_refused = false;
+	return refused;
 }
 
 bool
@@ -41,7 +119,7 @@ descriptor_reserve(int sockets)
 void
 descriptor_release_unused(void)
 {
-	while (reserved_count > open_count)
+	while (reserved_count > descriptor_open_count())
 	{
 		ReleaseExternalFD();
 		reserved_count--;
@@ -51,29 +129,32 @@ descriptor_release_unused(void)
 static curl_socket_t
 open_socket(void *refused, curlsocktype purpose, struct curl_sockaddr *address)
 {
-	int fd = -1;
+	int fd;
 
 	(void) purpose;
 	errno = EMFILE;
-	if (open_count < reserved_count)
-		fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-	if (fd >= 0)
+	fd = descriptor_open_count() < reserved_count
+			 ? socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol)
+			 : -1;
+	if (fd < 0)
 	{
-		open_count++;
-		http_wait_adopt_socket(fd);
-		return fd;
+		if (errno == EMFILE || errno == ENFILE)
+			*(bool *) refused = was_refused = true;
+		return CURL_SOCKET_BAD;
 	}
-	if (errno == EMFILE || errno == ENFILE)
-		*(bool *) refused = true;
-	return CURL_SOCKET_BAD;
+	if (!remember(fd))
+	{
+		close(fd);
+		return CURL_SOCKET_BAD;
+	}
+	return fd;
 }
 
 static int
 close_socket(void *unused, curl_socket_t fd)
 {
 	(void) unused;
-	open_count--;
-	http_wait_forget_socket(fd);
+	forget(fd);
 	return close(fd);
 }
 

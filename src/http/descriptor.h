@@ -5,6 +5,9 @@
  * PostgreSQL lets extensions have a share of the backend's descriptors (AcquireExternalFD). They are
  * reserved before curl acts, because reserving may close files of PostgreSQL's and must not happen
  * below a curl callback; the callbacks only count against what is reserved.
+ *
+ * curl does not tell of every socket that it closes: of one that never got connected it says nothing. So
+ * the ones it was given are looked at once more before they count as open.
  */
 #ifndef ATHENA_CALC_HTTP_DESCRIPTOR_H
 #define ATHENA_CALC_HTTP_DESCRIPTOR_H
@@ -22,12 +25,15 @@ extern bool descriptor_all_open(void);
 /* Makes sure of one descriptor for each of `sockets` sockets; false when that many are not to be had. */
 extern bool descriptor_reserve(int sockets);
 
+/* Whether a socket was refused since this was asked last. */
+extern bool descriptor_was_refused(void);
+
 /* Gives back what is reserved and not open. */
 extern void descriptor_release_unused(void);
 
 /*
- * Tells an easy handle to open and close its sockets here. Where none is left, `*refused` is set and
- * the connection fails.
+ * Tells an easy handle to open and close its sockets here. Where none is left, `*refused` is set, and
+ * nothing good comes of the transfer any more: some versions of curl forget about it then.
  */
 extern void descriptor_attach(CURL *easy, bool *refused);
 

@@ -305,6 +305,21 @@ finish_done_transfers(HttpRun *run)
 	}
 }
 
+/* Ends the transfers whose sockets were refused, whatever curl thinks of them. */
+static void
+finish_refused_transfers(HttpRun *run)
+{
+	dlist_mutable_iter iterator;
+
+	dlist_foreach_modify (iterator, &active_transfers)
+	{
+		HttpTransfer *transfer = dlist_container(HttpTransfer, node, iterator.cur);
+
+		if (transfer->no_descriptor)
+			finish_transfer(run, transfer, CURLE_COULDNT_CONNECT);
+	}
+}
+
 /* When there is something to send again; -1 for never, or when there is no room for it anyway. */
 static int64
 next_due(const HttpRun *run)
@@ -331,6 +346,8 @@ run_to_the_end(HttpRun *run)
 			send_due_exchanges(run);
 			http_wait(multi, next_due(run));
 			finish_done_transfers(run);
+			if (descriptor_was_refused())
+				finish_refused_transfers(run);
 		}
 	}
 	PG_CATCH();

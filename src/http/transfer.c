@@ -257,6 +257,8 @@ outcome_of(HttpTransfer *transfer, CURLcode result)
 	curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &request_bytes);
 	sent = request_bytes > 0;
 
+	if (result != CURLE_OK && transfer->no_descriptor)
+		return HTTP_NO_DESCRIPTOR;
 	switch (result)
 	{
 		case CURLE_OK:
@@ -265,7 +267,7 @@ outcome_of(HttpTransfer *transfer, CURLcode result)
 		case CURLE_COULDNT_RESOLVE_HOST:
 		case CURLE_COULDNT_CONNECT:
 		case CURLE_SSL_CONNECT_ERROR:
-			return transfer->no_descriptor ? HTTP_NO_DESCRIPTOR : HTTP_UNREACHABLE;
+			return HTTP_UNREACHABLE;
 		case CURLE_PEER_FAILED_VERIFICATION:
 		case CURLE_SSL_CACERT_BADFILE:
 		case CURLE_SSL_CERTPROBLEM:

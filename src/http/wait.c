@@ -17,20 +17,11 @@
 
 #define EVENTS_AT_ONCE 64
 
-/* What is known of a descriptor that curl has told us of. */
-typedef struct SocketState
-{
-	uint32 registered; /* the events that epoll looks for; 0 when it does not have the socket */
-	uint32 wanted;     /* those that curl wants now */
-	bool adopted;      /* a connection's: we are told before it is closed */
-} SocketState;
-
 static WaitEventSet *wait_set = NULL;
 static uint32 wait_event = 0;
-static int sockets = -1;           /* the epoll descriptor with curl's sockets */
-static SocketState *states = NULL; /* by descriptor, from malloc: it grows below curl's callback */
-static int state_count = 0;
-static int64 curl_due = -1; /* when curl's timer wants to act; -1 for never */
+static int sockets = -1;          /* the epoll descriptor with curl's sockets */
+static bool cannot_watch = false; /* a socket could not be added */
+static int64 curl_due = -1;       /* when curl's timer wants to act; -1 for never */
 
 void
 http_wait_start(void)
@@ -67,83 +58,34 @@ http_wait_start(void)
 	wait_set = set;
 }
 
-/* The state of a socket, or NULL when there is no memory for it. */
-static SocketState *
-state_of(curl_socket_t socket)
-{
-	if (socket >= state_count)
-	{
-		int count = Max(socket + 1, 2 * state_count);
-		SocketState *larger = realloc(states, sizeof(SocketState) * count);
-
-		if (larger == NULL)
-			return NULL;
-		memset(larger + state_count, 0, sizeof(SocketState) * (count - state_count));
-		states = larger;
-		state_count = count;
-	}
-	return &states[socket];
-}
-
-/* Tells the kernel which events of a socket to look for; none removes it. */
-static bool
-set_events(curl_socket_t socket, SocketState *state, uint32 events)
-{
-	struct epoll_event event = {.events = events, .data.fd = socket};
-	int operation = EPOLL_CTL_MOD;
-
-	if (events == state->registered)
-		return true;
-	if (events == 0)
-		operation = EPOLL_CTL_DEL;
-	else if (state->registered == 0)
-		operation = EPOLL_CTL_ADD;
-	state->registered = events;
-	return epoll_ctl(sockets, operation, socket, &event) == 0;
-}
-
-void
-http_wait_adopt_socket(curl_socket_t socket)
-{
-	SocketState *state = state_of(socket);
-
-	if (state != NULL)
-		*state = (SocketState){.adopted = true};
-}
-
-void
-http_wait_forget_socket(curl_socket_t socket)
-{
-	SocketState *state = state_of(socket);
-
-	if (state != NULL)
-	{
-		set_events(socket, state, 0);
-		state->adopted = false;
-	}
-}
-
-/* curl tells which events of a socket it wants. */
+/*
+ * curl tells which events of a socket it wants. `known` is what we assigned: not NULL once it was added.
+ * Sockets that curl closes without a word leave epoll by themselves. An error must not be returned from
+ * here: curl would take the whole multi handle for dead.
+ */
 static int
-socket_callback(CURL *easy, curl_socket_t socket, int what, void *context, void *socket_context)
+socket_callback(CURL *easy, curl_socket_t socket, int what, void *multi, void *known)
 {
-	SocketState *state = state_of(socket);
-	uint32 wanted = 0;
+	struct epoll_event event = {.data.fd = socket};
 
 	(void) easy;
-	(void) context;
-	(void) socket_context;
-	if (state == NULL)
-		return -1; /* curl ends the transfer */
-	if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
-		wanted |= EPOLLIN;
-	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
-		wanted |= EPOLLOUT;
-	state->wanted = wanted;
-	/* What curl opened by itself (to hear from a resolving thread) it also closes by itself. */
-	if (wanted == 0 && state->adopted)
+	if (what == CURL_POLL_REMOVE)
+	{
+		epoll_ctl(sockets, EPOLL_CTL_DEL, socket, &event);
 		return 0;
-	return set_events(socket, state, wanted) ? 0 : -1;
+	}
+	if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
+		event.events |= EPOLLIN;
+	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
+		event.events |= EPOLLOUT;
+	if (known != NULL && epoll_ctl(sockets, EPOLL_CTL_MOD, socket, &event) == 0)
+		return 0;
+	/* Not known, or closed and opened anew under its old number. */
+	if (epoll_ctl(sockets, EPOLL_CTL_ADD, socket, &event) == 0)
+		curl_multi_assign((CURLM *) multi, socket, &sockets);
+	else if (errno != EEXIST || epoll_ctl(sockets, EPOLL_CTL_MOD, socket, &event) != 0)
+		cannot_watch = true;
+	return 0;
 }
 
 static int
@@ -160,6 +102,7 @@ http_wait_attach(CURLM *multi)
 {
 	curl_due = -1;
 	curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, socket_callback);
+	curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, multi);
 	curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, timer_callback);
 }
 
@@ -172,16 +115,8 @@ act_on_sockets(CURLM *multi)
 
 	for (int i = 0; i < count; i++)
 	{
-		SocketState *state = state_of(events[i].data.fd);
 		int what = 0;
 
-		/* An idle connection: its server has closed it. curl will find out when it wants it again. */
-		if (state == NULL || state->wanted == 0)
-		{
-			if (state != NULL)
-				set_events(events[i].data.fd, state, 0);
-			continue;
-		}
 		if (events[i].events & EPOLLIN)
 			what |= CURL_CSELECT_IN;
 		if (events[i].events & EPOLLOUT)
@@ -245,4 +180,10 @@ http_wait(CURLM *multi, int64 due)
 	CHECK_FOR_INTERRUPTS();
 
 	act(multi, readable);
+	if (cannot_watch)
+	{
+		cannot_watch = false;
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+						errmsg("the system cannot watch another socket")));
+	}
 }

@@ -22,15 +22,9 @@ extern void http_wait_start(void);
 extern void http_wait_attach(CURLM *multi);
 
 /*
- * A connection's socket was opened, or is about to be closed. Between its requests it stays in the set:
- * that saves two system calls for each request. For curl's callbacks; never throws.
- */
-extern void http_wait_adopt_socket(curl_socket_t socket);
-extern void http_wait_forget_socket(curl_socket_t socket);
-
-/*
  * Waits until there is something to do, `due` (on http_now()'s clock; -1 for never) has come, or an
- * interrupt is pending, and lets curl act. Throws what CHECK_FOR_INTERRUPTS throws.
+ * interrupt is pending, and lets curl act. Throws what CHECK_FOR_INTERRUPTS throws, and 53000 where the
+ * system cannot watch another socket.
  */
 extern void http_wait(CURLM *multi, int64 due);
 

@@ -109,11 +109,30 @@ is($row->{asked}, 200, 'each answered by Athena');
 cmp_ok($small->request_log->{max_in_flight}, '<', 64, 'over as many connections as there may be');
 cmp_ok($small->request_log->{max_in_flight}, '>', 4, 'and many at once all the same');
 
+# curl does not tell of sockets that never got connected; they do not count against the others for ever.
+$small->query("SET athena_calc.endpoint_url = 'http://127.0.0.1:1'");
+$small->query('SET athena_calc.max_attempts = 1');
+$small->query_error('SELECT athena_calc.list_engine_versions()') foreach 1 .. 50;
+$small->query('RESET athena_calc.endpoint_url');
+$small->clear_log;
+$row = $small->row(<<'END');
+SELECT count(*) FILTER (WHERE error_code = 'InvalidRequestException') AS asked
+  FROM athena_calc.batch_get_calculation_execution_status(ARRAY(SELECT 'x' || i FROM generate_series(1, 50) i))
+END
+is($row->{asked}, 50, 'after 50 refused connections a batch has all its rows');
+cmp_ok($small->request_log->{max_in_flight}, '>', 4, 'and many at once');
+
 # Idle connections give way to another host's.
 my $other = AthenaCalc::Emulator->new;
 $small->query("SET athena_calc.endpoint_url = '" . $other->url . q('));
 is($small->value('SELECT count(*) FROM athena_calc.list_engine_versions()'), 2,
 	'idle connections do not keep a call to another host from its descriptor');
+
+# Where there is no descriptor for even one connection, it says so.
+my $none = AthenaCalc::Test->new(name => 'none', conf => 'max_files_per_process = 25');
+my $error = $none->query_error('SELECT athena_calc.list_engine_versions()');
+is($error->{sqlstate}, '53000', 'no descriptor at all');
+like($error->{hint}, qr/max_files_per_process/, 'with what to raise');
 
 # Connections end with the backend.
 $athena->query('SELECT * FROM athena_calc.list_engine_versions()');
