@@ -19,13 +19,15 @@ sub sent
 
 # A session
 
+my $notebook = '11111111-2222-4333-8444-555555555555';
 my $started = $athena->row(q{
 	SELECT * FROM athena_calc.start_session(
 		description => 'nightly', max_concurrent_dpus => 250, coordinator_dpu_size => 1,
 		default_executor_dpu_size => 1, spark_properties => '{"spark.sql.shuffle.partitions": "8"}',
-		additional_configs => '{"NotebookId": "11111111-2222-4333-8444-555555555555"}', session_idle_timeout_in_minutes => 15,
+		additional_configs => jsonb_build_object('NotebookId', $1::text), session_idle_timeout_in_minutes => 15,
 		notebook_version => 'Athena notebook version 1',
-		tags => '{"team": "etl", "cost centre": "a \"b\" ü"}')});
+		tags => '{"team": "etl", "cost centre": "a \"b\" ü"}')},
+	$notebook);
 my $session = $started->{session_id};
 
 uuid_like($session, 'start_session gives the ID of the session');
@@ -62,7 +64,7 @@ is_deeply(
 		coordinator_dpu_size            => 1,
 		max_concurrent_dpus             => 250,
 		default_executor_dpu_size       => 1,
-		notebook_id                     => '11111111-2222-4333-8444-555555555555',
+		notebook_id                     => $notebook,
 		spark_properties                => '{"spark.sql.shuffle.partitions": "8"}',
 		classifications                 => undef,
 		idle_timeout_seconds            => 900,
@@ -208,7 +210,7 @@ is_deeply([ $athena->column(q{SELECT session_id FROM athena_calc.list_sessions('
 	[$other], 'those of another work group, in a state');
 is_deeply([ $athena->column(q{SELECT session_id FROM athena_calc.list_sessions('primary', 'TERMINATED')}) ],
 	[], 'none in another state');
-is_deeply([ $athena->column(q{SELECT session_id FROM athena_calc.list_notebook_sessions('11111111-2222-4333-8444-555555555555')}) ],
+is_deeply([ $athena->column('SELECT session_id FROM athena_calc.list_notebook_sessions($1)', $notebook) ],
 	[$session], 'the sessions of a notebook');
 is($athena->value('SELECT selected_engine_version FROM athena_calc.list_engine_versions(1)'),
 	'PySpark engine version 3', 'engine versions');
@@ -268,7 +270,7 @@ for my $case (
 $athena->clear_log;
 for my $call (
 	"list_calculation_executions('$session', max_results => 0)", 'list_sessions(max_results => -1)',
-	"list_executors('$session', max_results => 0)",              q{list_notebook_sessions('11111111-2222-4333-8444-555555555555', 0)},
+	"list_executors('$session', max_results => 0)",              "list_notebook_sessions('$notebook', 0)",
 	'list_engine_versions(0)',                                   'list_application_dpu_sizes(0)',
 	"calculation_stdout('$first', 0)",                           "calculation_stderr('$first', -1)")
 {

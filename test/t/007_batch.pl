@@ -120,7 +120,8 @@ is(scalar(grep { $_->{error_code} eq 'ConnectionFailure' } @rows), 100, 'so it i
 $athena->reconnect;
 
 # Throttled ones recover
-$athena->faults(map { { operation => 'GetCalculationExecutionStatus', contains => $_, error => 'ThrottlingException' } } (ids(60))[ 0 .. 19 ]);
+$athena->faults(
+	map { { operation => 'GetCalculationExecutionStatus', contains => $_, error => 'ThrottlingException' } } ids(20));
 answer_all();
 @rows = $athena->query($batch, array(ids(60)));
 is(scalar(grep { defined $_->{state} } @rows), 60, 'throttled ones recover');
@@ -131,14 +132,19 @@ $athena->clear_faults;
 for my $code (qw(UnrecognizedClientException InvalidSignatureException ExpiredTokenException))
 {
 	$athena->clear_log;
-	answer_all();
-	$athena->clear_faults;
 	$athena->fault(operation => '*', times => undef, error => $code, message => 'No.');
 	my $error = $athena->query_error($batch, array(ids(100)));
 	$athena->clear_faults;
 	is("$error->{sqlstate} $error->{message}", '28000 Athena GetCalculationExecutionStatus failed: No.', "$code raises");
 	is((detail_keys($error))[0], 'exception', 'with its DETAIL');
 	cmp_ok(scalar($athena->requests), '<', 100, 'without asking for the others');
+
+	# What was under way is dropped, and nothing of it is kept: as many as before can be sent at once.
+	$athena->clear_log;
+	answer_all(delay => 0.02);
+	$athena->query($batch, array(ids(64)));
+	$athena->clear_faults;
+	is($athena->request_log->{max_in_flight}, 32, 'and the next batch is as fast as any');
 }
 for my $setting ([ access_key_id => '28000' ], [ secret_access_key => '28000' ], [ region => '55000' ])
 {
@@ -154,7 +160,7 @@ $athena->query(q{SET athena_calc.request_timeout = '3s'; SET athena_calc.max_att
 $athena->clear_log;
 answer_all(hang => \1);
 $athena->session_backend->send($batch, array(ids(100)));
-Time::HiRes::sleep(0.02) until $athena->request_log->{max_in_flight} >= 32;
+$athena->wait_until(sub { $athena->request_log->{max_in_flight} == 32 }, '32 requests are under way');
 my $began = time;
 $athena->session_backend->cancel;
 is($athena->session_backend->finish->{error}{sqlstate}, '57014', 'a cancel');

@@ -1,5 +1,5 @@
 # What boto3 starts the extension reads, and the other way round: they mean the same service.
-# BOTO3_PYTHON names a Python that has boto3 where the first one on the path has it not.
+# PYTHON names a Python that has boto3 where the first one on the path has it not.
 
 use strict;
 use warnings;
@@ -11,7 +11,7 @@ use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $python = $ENV{BOTO3_PYTHON} || 'python3';
+my $python = $ENV{PYTHON} || 'python3';
 
 plan skip_all => "$python has no boto3" if !run [ $python, '-c', 'import boto3' ], '>&', \my $ignored;
 

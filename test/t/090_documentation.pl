@@ -181,7 +181,9 @@ is($readme->value('SELECT count(*) FROM spark_session'), 1, 'in one session');
 
 # The token keeps a start that was rolled back from being done twice.
 my $again = $readme->value(q{INSERT INTO spark_job (code_block) VALUES ('print(7)') RETURNING job_id});
-step_until(q{SELECT 1 WHERE (SELECT state FROM athena_calc.get_session_status((SELECT session_id FROM spark_session))) = 'IDLE'}, [], 0.05);
+step_until(q{
+	SELECT state FROM athena_calc.get_session_status((SELECT session_id FROM spark_session))
+	WHERE state = 'IDLE'}, [], 0.05);
 $athena->clear_log;
 $readme->query('BEGIN');
 $readme->query('CALL spark_start()');
@@ -256,11 +258,13 @@ push @{ $columns{ $_->{type} } }, "$_->{name} " . normalize($_->{kind})
 	WHERE c.relnamespace = 'athena_calc'::regnamespace AND c.relkind = 'c' AND a.attnum > 0
 	ORDER BY c.relname, a.attnum});
 my %documented_columns;
-for my $heading (grep { ($_->{headings}[1] // '') eq 'Types' && defined $_->{headings}[2] && defined $_->{heading} } lines_of('doc/reference.md'))
+for my $line (lines_of('doc/reference.md'))
 {
-	my (undef, @rows) = table_under('doc/reference.md', 'Types', $heading->{heading});
+	my (undef, undef, $type) = @{ $line->{headings} };
 
-	$documented_columns{ $heading->{heading} } = [ map { $_->[0] =~ s/`//gr . " $_->[1]" } @rows ];
+	next unless defined $line->{heading} && defined $type && $line->{headings}[1] eq 'Types';
+	my (undef, @rows) = table_under('doc/reference.md', 'Types', $type);
+	$documented_columns{$type} = [ map { $_->[0] =~ s/`//gr . " $_->[1]" } @rows ];
 }
 is_deeply($documented_columns{$_}, $columns{$_}, "the columns of the type $_ are in the reference") for sort keys %columns;
 is_deeply([ sort keys %documented_columns ], [ sort keys %columns ], 'the reference has no other types');
@@ -313,7 +317,7 @@ for my $row (@documented)
 
 # Errors: the README has no others than the reference
 
-my %sqlstate = map { my ($code) = $_->[0] =~ /`(\w{5})`/; defined $code ? ($code => 1) : () } table_under('doc/reference.md', 'Errors');
+my %sqlstate = map { $_ => 1 } map { $_->[0] =~ /`(\w{5})`/ } table_under('doc/reference.md', 'Errors');
 my @in_readme = map { $_->[0] =~ /\b([0-9A-Z]{5})\b/g } table_under('README.md', 'When something fails');
 cmp_ok(scalar @in_readme, '>', 10, 'the README has errors');
 is_deeply([ grep { !$sqlstate{$_} } @in_readme ], [], 'which all are in the reference');
@@ -331,7 +335,10 @@ for my $folder (map { basename($_) } sort grep { -d } glob "$root/src/*")
 
 # What is written as athena_calc.something exists; links lead somewhere.
 
-my %known = map { $_ => 1 } (map { $_->{name} } @functions), keys %columns, (map { s/^athena_calc\.//r } keys %setting, @hidden_settings), qw(c conf control so);
+my %known = map { $_ => 1 } (
+	(map { $_->{name} } @functions), keys %columns,
+	(map { s/^athena_calc\.//r } keys %setting, @hidden_settings),
+	qw(c conf control so));
 
 sub anchors_of
 {
@@ -362,7 +369,7 @@ for my $page (@pages)
 
 # 3. Versions
 
-my $meta = eval { decode_json(do { open my $file, '<:raw', "$root/META.json" or die $!; local $/ = undef; <$file> }) };
+my $meta = eval { decode_json(encode('UTF-8', read_text('META.json'))) };
 ok(defined $meta, 'META.json is JSON') || diag($@);
 my ($control_version) = read_text('athena_calc.control') =~ /^default_version = '([^']+)'$/m;
 my ($newest_version) = read_text('CHANGELOG.md') =~ /^## \[([^\]]+)\]/m;

@@ -72,8 +72,7 @@ sub new
 {
 	my ($class, %options) = @_;
 	my $self = bless {}, $class;
-	my $log =
-	  "$PostgreSQL::Test::Utils::test_logfile.emulator";
+	my $log = "$PostgreSQL::Test::Utils::test_logfile.emulator";
 	my @command = (
 		'python3', '-m', 'emulator', '--port', '0', '--control', '--exit-with-parent',
 		($options{tls} ? '--tls' : ()),

@@ -55,8 +55,9 @@ our @EXPORT = qw(detail_keys detail_value uuid_like);
 our @CARP_NOT = ('AthenaCalc::Connection', 'AthenaCalc::Emulator');
 
 use constant {
-	ACCESS_KEY => 'AKIDEXAMPLE',
-	SECRET_KEY => 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY',
+	ACCESS_KEY   => 'AKIDEXAMPLE',
+	SECRET_KEY   => 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY',
+	WAIT_SECONDS => 30,
 };
 
 =head1 METHODS
@@ -65,8 +66,9 @@ use constant {
 
 =item AthenaCalc::Test->new(name => 'main', tls => 0, conf => '', emulator => [])
 
-A server and an emulator. name: another one for each node of a test. conf: further lines of postgresql.conf, the last of a name counts. emulator: further
-options of its command line. preload => 0 leaves the library out of shared_preload_libraries.
+A server and an emulator. name: another one for each node of a test. conf: further lines of postgresql.conf, the
+last of a name counts. emulator: further options of its command line. preload => 0 leaves the library out of
+shared_preload_libraries.
 
 =cut
 
@@ -223,6 +225,10 @@ sub wait_for_session
 	return $self->_look('get_session_status', $session, @states);
 }
 
+=item $athena->wait_until($look, $what)
+
+Calls a function until it gives something true. Dies, naming what was waited for, when it has not after 30 seconds.
+
 =item $athena->run($session, $code)
 
 The id of a calculation that has ended; the session is IDLE again.
@@ -241,19 +247,31 @@ sub run
 	return $id;
 }
 
+sub wait_until
+{
+	my ($self, $look, $what) = @_;
+	my $deadline = time + WAIT_SECONDS;
+
+	until ($look->())
+	{
+		croak "it took too long until $what" if time > $deadline;
+		sleep 0.005;
+	}
+	return;
+}
+
 sub _look
 {
 	my ($self, $function, $id, @wanted) = @_;
-	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
+	my $row;
 
-	while (1)
-	{
-		my $row = $self->row("SELECT * FROM athena_calc.$function(\$1)", $id);
-
-		return $row if grep { $_ eq $row->{state} } @wanted;
-		croak "$id is $row->{state} and not @wanted" if time > $deadline;
-		sleep 0.005;
-	}
+	$self->wait_until(
+		sub {
+			$row = $self->row("SELECT * FROM athena_calc.$function(\$1)", $id);
+			return grep { $_ eq $row->{state} } @wanted;
+		},
+		"$id was @wanted");
+	return $row;
 }
 
 =head1 FUNCTIONS
