@@ -15,9 +15,11 @@ as_user=()
 emulator_pid=
 emulator_url=
 
-# Building and running the extension. perl, clang and the rest are for the tests only.
-packages=(gcc libc6-dev make libcurl4-openssl-dev libssl-dev libexpat1-dev python3)
-test_packages=(clang clang-format shellcheck libipc-run-perl perl procps openssl python3-venv ca-certificates)
+# Building and running the extension; VERSION is the server's. The rest is for the tests only.
+packages=(gcc libc6-dev make libcurl4-openssl-dev libssl-dev libexpat1-dev python3
+	postgresql-VERSION postgresql-server-dev-VERSION)
+test_packages=(clang clang-format shellcheck libipc-run-perl perl procps openssl python3-venv ca-certificates
+	postgresql-VERSION-cron)
 
 # Says what is being done, on standard error like every remark that is not a result.
 say() {
@@ -88,15 +90,15 @@ server_version() {
 	fi
 }
 
-# Which of these packages, and of the server's, are not installed.
+# Which of these packages are not installed. The server's do not count where PG_CONFIG names another one.
 missing_packages() {
-	local package wanted=("$@")
-	if [ -z "${PG_CONFIG:-}" ]; then
-		local version
-		version=$(server_version)
-		wanted+=("postgresql-$version" "postgresql-server-dev-$version")
-	fi
-	for package in "${wanted[@]}"; do
+	local package version
+	version=$(server_version)
+	for package in "$@"; do
+		if [ -n "${PG_CONFIG:-}" ] && [[ $package == *VERSION* ]]; then
+			continue
+		fi
+		package=${package//VERSION/$version}
 		[ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
 	done
 }
@@ -109,7 +111,7 @@ apt_get() {
 		apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@"
 }
 
-# Installs what is missing of these packages and of the server's, and says so.
+# Installs what is missing of these packages, and says so.
 install_packages() {
 	local missing
 	command -v apt-get >/dev/null || fail "there is no apt-get here: install what is needed yourself, then use --no-install"
