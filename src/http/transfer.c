@@ -60,6 +60,28 @@ write_callback(char *bytes, size_t size, size_t count, void *context)
 	return buffer_append(&transfer->body, bytes, length) ? length : 0;
 }
 
+/*
+ * curl asks before it sends. On a kept connection that ends without an answer it would send the request
+ * again by itself: the same signature, another request, uncounted. What is tried again is our caller's to say.
+ */
+#if CURL_AT_LEAST_VERSION(7, 80, 0)
+static int
+before_request_callback(void *context, char *primary_ip, char *local_ip, int primary_port,
+						int local_port)
+{
+	HttpTransfer *transfer = context;
+
+	(void) primary_ip;
+	(void) local_ip;
+	(void) primary_port;
+	(void) local_port;
+	if (transfer->sent)
+		return CURL_PREREQFUNC_ABORT;
+	transfer->sent = true;
+	return CURL_PREREQFUNC_OK;
+}
+#endif
+
 /* Whether a directory has certificates under the names by which OpenSSL looks them up. */
 static bool
 is_hashed_directory(const char *path)
@@ -130,6 +152,10 @@ set_constant_options(HttpTransfer *transfer)
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, write_callback);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
+#if CURL_AT_LEAST_VERSION(7, 80, 0)
+	curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, before_request_callback);
+	curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
+#endif
 	descriptor_attach(easy, &transfer->no_descriptor);
 
 	/* SIGALRM is PostgreSQL's. */
@@ -251,11 +277,13 @@ transfer_set_request(HttpTransfer *transfer, const HttpRequest *request)
 static HttpOutcome
 outcome_of(HttpTransfer *transfer, CURLcode result)
 {
+	bool sent = transfer->sent;
+#if !CURL_AT_LEAST_VERSION(7, 80, 0)
 	long request_bytes = 0;
-	bool sent;
 
 	curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &request_bytes);
 	sent = request_bytes > 0;
+#endif
 
 	if (result != CURLE_OK && transfer->no_descriptor)
 		return HTTP_NO_DESCRIPTOR;
@@ -308,6 +336,8 @@ transfer_read_response(HttpTransfer *transfer, CURLcode result, HttpResponse *re
 		response->problem = "the head of the answer is too large";
 	else if (result == CURLE_OK && response->outcome == HTTP_BROKEN)
 		response->problem = "the connection ended within the head of the answer";
+	else if (result == CURLE_ABORTED_BY_CALLBACK)
+		response->problem = "the connection ended without an answer";
 	else if (result != CURLE_OK)
 		response->problem =
 			transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(result);
@@ -338,6 +368,7 @@ transfer_clear(HttpTransfer *transfer)
 	transfer->too_large = false;
 	transfer->head_too_large = false;
 	transfer->head_complete = false;
+	transfer->sent = false;
 	transfer->no_descriptor = false;
 }
 

@@ -31,6 +31,7 @@ typedef struct HttpTransfer
 	bool too_large;
 	bool head_too_large;
 	bool head_complete; /* whether the empty line behind it was seen */
+	bool sent;          /* whether its request has left once */
 	bool no_descriptor;
 	char error[CURL_ERROR_SIZE];
 } HttpTransfer;
