@@ -32,7 +32,8 @@ PROVE ?= prove
 .PHONY: prove_installcheck
 prove_installcheck:
 	rm -rf $(CURDIR)/tmp_check
-	cd $(srcdir) && TESTDIR='$(CURDIR)' PATH="$(bindir):$$PATH" \
+	cd $(srcdir) && TESTDIR='$(CURDIR)' TESTDATADIR='$(CURDIR)/tmp_check' TESTLOGDIR='$(CURDIR)/tmp_check/log' \
+		PATH="$(bindir):$$PATH" \
 		PG_REGRESS='$(top_builddir)/src/test/regress/pg_regress' \
 		$(PROVE) -I test/perl -I $(top_srcdir)/src/test/perl $(PROVE_FLAGS) \
 		$(or $(PROVE_TESTS),$(wildcard test/t/*.pl))

@@ -55,15 +55,18 @@ call(CURL *easy, SigV4Signer *signer, const char *host, ByteBuffer *body)
 	HttpHeader signed_headers[] = {
 		{"Host", host},
 		{"X-Amz-Date", scope.date_time},
+		{"amz-sdk-invocation-id", "7e6f5d4c-aaaa-4bbb-8ccc-ddddeeeeffff"},
+		{"amz-sdk-request", "attempt=1; max=3"},
 		{"Content-Type", "application/x-amz-json-1.1"},
 		{"X-Amz-Target", "AmazonAthena.GetCalculationExecution"},
 	};
-	SigV4Request request = {"POST", "/", NULL, signed_headers, 4, hash, true, true};
+	size_t count = sizeof(signed_headers) / sizeof(signed_headers[0]);
+	SigV4Request request = {"POST", "/", NULL, signed_headers, count, hash, true, true};
 	CURLcode result;
 
 	sigv4_hash(BODY, strlen(BODY), hash);
 	sigv4_format_date_time(time(NULL), scope.date_time);
-	for (int i = 0; i < 4; i++)
+	for (size_t i = 0; i < count; i++)
 	{
 		snprintf(line, sizeof(line), "%s: %s", signed_headers[i].name, signed_headers[i].value);
 		headers = curl_slist_append(headers, line);
@@ -109,6 +112,8 @@ main(int argc, char **argv)
 	curl_easy_setopt(easy, CURLOPT_POSTFIELDS, BODY);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, keep);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, &body);
+	curl_easy_setopt(easy, CURLOPT_USERAGENT, "floor/1.0");
+	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
 	if (argc > 3)
 	{

@@ -6,6 +6,7 @@
 #
 # root does only what takes root (apt-get). Everything else runs through "${as_user[@]}": as the calling user,
 # or for root, whom PostgreSQL refuses, as postgres.
+#
 # The scripts run with set -e, and use the variables set here.
 # shellcheck shell=bash disable=SC2034,SC2164
 
@@ -124,6 +125,7 @@ install_packages() {
 		say "That failed; going on with the lists that are there."
 	}
 	# Only now is it known which server the distribution has.
+	[ -n "${PG_CONFIG:-}$(server_version)" ] || fail "the package lists have no postgresql"
 	missing=$(missing_packages "$@")
 	say "Installing with apt-get, which may take some minutes: $(xargs <<<"$missing")"
 	# shellcheck disable=SC2086  # a list of names

@@ -80,11 +80,6 @@ random_fraction(void)
 #endif
 }
 
-/* 16 has it no more. */
-#ifndef Abs
-#define Abs(x) ((x) >= 0 ? (x) : -(x))
-#endif
-
 /* Refuses settings of this prefix that nobody defined (14 can only warn). */
 static inline void
 reserve_setting_prefix(const char *prefix)

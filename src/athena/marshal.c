@@ -379,6 +379,20 @@ read_column(const AthenaColumn *column, JsonValue value, Datum *datum, MarshalPr
 	return is_read(reading, column->member, problem);
 }
 
+/* The length of the first part of a path, where a key is that part; else 0. */
+static size_t
+matching_part(JsonValue key, const char *path)
+{
+	size_t length = 0;
+
+	/* Most keys are told apart by their first letter. */
+	if (path[0] != key.start[1] && key.start[1] != '\\')
+		return 0;
+	while (path[length] != '.' && path[length] != '\0')
+		length++;
+	return json_key_is(key, path, length) ? length : 0;
+}
+
 /*
  * Reads the members of one object into the columns whose paths lead there: `count` columns from
  * `columns` on, whose paths share their first `offset` bytes.
@@ -396,15 +410,10 @@ read_members(JsonValue object, const AthenaColumn *columns, int count, size_t of
 		for (int i = 0; i < count; i++)
 		{
 			const char *name = columns[i].member + offset;
-			size_t length;
+			size_t length = matching_part(key, name);
 			int below = 1;
 
-			/* Most keys are told apart by their first letter. */
-			if ((name[0] != key.start[1] && key.start[1] != '\\') ||
-				columns[i].kind == ATHENA_FROM_REQUEST)
-				continue;
-			length = strcspn(name, ".");
-			if (!json_key_is(key, name, length))
+			if (length == 0 || columns[i].kind == ATHENA_FROM_REQUEST)
 				continue;
 			if (json_type(value) == JSON_NULL)
 				break;

@@ -217,7 +217,7 @@ correct_clock(AwsCall *call, const HttpResponse *response)
 	if (offset < 0)
 		return false;
 	offset -= (int64) time(NULL);
-	if (Abs(offset - clock_offset) < CLOCK_SKEW_SECONDS)
+	if (offset > clock_offset - CLOCK_SKEW_SECONDS && offset < clock_offset + CLOCK_SKEW_SECONDS)
 		return false;
 	clock_offset = offset;
 	call->clock_corrected = true;

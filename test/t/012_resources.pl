@@ -145,7 +145,7 @@ BEGIN
         PERFORM dblink_connect('connection ' || taken, 'dbname=postgres');
         taken := taken + 1;
     END LOOP;
-EXCEPTION WHEN sqlclient_unable_to_establish_sqlconnection THEN
+EXCEPTION WHEN OTHERS THEN
     RETURN taken;
 END $$;
 SELECT take_descriptors();

@@ -656,7 +656,7 @@ test_members(void)
 				{"/j", "16"},       {"A", NULL},
 				{"B", NULL},        {"nest", NULL},
 				{"nestedx", NULL},  {"1", NULL},
-	};
+			};
 	Document document = document_open_string(text);
 	JsonValue nested_value;
 	JsonValue absent = {NULL, 0};

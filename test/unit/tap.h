@@ -121,16 +121,16 @@ tap_length(const char *string)
 #define tap_ok(held, ...) tap_ok_at((held), __FILE__, __LINE__, __VA_ARGS__)
 
 /* tap_is_bytes(got, got_length, expected, expected_length, name ...) */
-#define tap_is_bytes(got, got_length, expected, expected_length, ...)                              \
-	tap_is_bytes_at((got), (got_length), (expected), (expected_length), __FILE__, __LINE__,        \
+#define tap_is_bytes(got, got_length, expected, expected_length, ...)                       \
+	tap_is_bytes_at((got), (got_length), (expected), (expected_length), __FILE__, __LINE__, \
 					__VA_ARGS__)
 
 /* tap_is_string(got, expected, name ...); each argument is evaluated twice */
-#define tap_is_string(got, expected, ...)                                                          \
+#define tap_is_string(got, expected, ...) \
 	tap_is_bytes((got), tap_length(got), (expected), tap_length(expected), __VA_ARGS__)
 
 /* tap_is_int(got, expected, name ...) */
-#define tap_is_int(got, expected, ...)                                                             \
+#define tap_is_int(got, expected, ...) \
 	tap_is_int_at((got), (expected), __FILE__, __LINE__, __VA_ARGS__)
 
 /* One result that stands for all that cannot be run here. */
