@@ -33,11 +33,12 @@ http_wait_start(void)
 
 	if (sockets < 0)
 	{
+		/* One more than ours: the WaitEventSet takes one, and has no good word for want of it. */
 		int reserved = 0;
 
-		while (reserved < HTTP_WAIT_DESCRIPTORS && AcquireExternalFD())
+		while (reserved < HTTP_WAIT_DESCRIPTORS + 1 && AcquireExternalFD())
 			reserved++;
-		if (reserved == HTTP_WAIT_DESCRIPTORS)
+		if (reserved == HTTP_WAIT_DESCRIPTORS + 1)
 			sockets = epoll_create1(EPOLL_CLOEXEC);
 		if (sockets < 0)
 		{
@@ -47,6 +48,7 @@ http_wait_start(void)
 							errmsg("no file descriptor is left for a connection"),
 							errhint("Raise max_files_per_process.")));
 		}
+		ReleaseExternalFD();
 	}
 
 	wait_event = named_wait_event("AthenaCalcHttp");
