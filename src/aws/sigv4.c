@@ -10,11 +10,10 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
-#include <openssl/sha.h>
 
 #define ALGORITHM "AWS4-HMAC-SHA256"
 #define TERMINATOR "aws4_request"
+#define HMAC_BLOCK_BYTES 64
 #define DATE_LENGTH 8 /* of YYYYMMDD, the first part of a date-time */
 
 static const char lower_hex[] = "0123456789abcdef";
@@ -43,12 +42,42 @@ to_hex(const unsigned char *bytes, size_t length, char *hex)
 	*hex = '\0';
 }
 
+/*
+ * SHA-256 of two runs of bytes, one behind the other. OpenSSL 3 looks an algorithm up for each use, which
+ * takes longer than to hash what is hashed here; one context, kept for the process, has it looked up.
+ */
+static void
+sha256(const void *first, size_t first_length, const void *second, size_t second_length,
+	   unsigned char digest[SIGV4_HASH_BYTES])
+{
+	static EVP_MD_CTX *context = NULL;
+	const EVP_MD *unchanged = NULL;
+	/* Only want of memory makes it fail; what is signed with this digest is refused. */
+	unsigned char result[SIGV4_HASH_BYTES] = {0};
+
+	if (context == NULL)
+	{
+		context = EVP_MD_CTX_new();
+		unchanged = EVP_sha256();
+	}
+	if (context != NULL && !(EVP_DigestInit_ex(context, unchanged, NULL) &&
+							 EVP_DigestUpdate(context, first, first_length) &&
+							 EVP_DigestUpdate(context, second, second_length) &&
+							 EVP_DigestFinal_ex(context, result, NULL)))
+	{
+		EVP_MD_CTX_free(context);
+		context = NULL;
+	}
+	/* The digest may stand where the bytes stood. */
+	memcpy(digest, result, sizeof(result));
+}
+
 void
 sigv4_hash(const void *bytes, size_t length, char hex[SIGV4_HEX_SIZE])
 {
 	unsigned char digest[SIGV4_HASH_BYTES];
 
-	SHA256(bytes, length, digest);
+	sha256(bytes, length, NULL, 0, digest);
 	to_hex(digest, sizeof(digest), hex);
 }
 
@@ -386,11 +415,24 @@ sigv4_string_to_sign(const SigV4Scope *scope, const ByteBuffer *canonical_reques
 	return !out->failed;
 }
 
+/* HMAC-SHA-256 (RFC 2104). */
 static void
-hmac(const unsigned char *key, size_t key_length, const void *bytes, size_t length,
+hmac(const void *key, size_t key_length, const void *bytes, size_t length,
 	 unsigned char digest[SIGV4_HASH_BYTES])
 {
-	HMAC(EVP_sha256(), key, (int) key_length, bytes, length, digest, NULL);
+	unsigned char block[HMAC_BLOCK_BYTES] = {0};
+
+	if (key_length > sizeof(block))
+		sha256(key, key_length, NULL, 0, block);
+	else
+		memcpy(block, key, key_length);
+	for (size_t i = 0; i < sizeof(block); i++)
+		block[i] ^= 0x36;
+	sha256(block, sizeof(block), bytes, length, digest);
+	for (size_t i = 0; i < sizeof(block); i++)
+		block[i] ^= 0x36 ^ 0x5C;
+	sha256(block, sizeof(block), digest, SIGV4_HASH_BYTES, digest);
+	OPENSSL_cleanse(block, sizeof(block));
 }
 
 /*
@@ -414,11 +456,10 @@ derive_key(SigV4Signer *signer, const SigV4Credentials *credentials, const SigV4
 		append_scope(scope, &text);
 		if (!text.failed)
 		{
-			SHA256((unsigned char *) text.data, text.length, identity);
+			sha256(text.data, text.length, NULL, 0, identity);
 			if (!signer->has_key || memcmp(identity, signer->key_identity, sizeof(identity)) != 0)
 			{
-				hmac((unsigned char *) text.data, secret_length, scope->date_time, DATE_LENGTH,
-					 step);
+				hmac(text.data, secret_length, scope->date_time, DATE_LENGTH, step);
 				hmac(step, sizeof(step), scope->region, strlen(scope->region), step);
 				hmac(step, sizeof(step), scope->service, strlen(scope->service), step);
 				hmac(step, sizeof(step), TERMINATOR, strlen(TERMINATOR), signer->key);

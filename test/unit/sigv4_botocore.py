@@ -64,7 +64,7 @@ class Generator:
     def new_credentials(self):
         return {
             "access_key": self.text(PRINTABLE, 1, 24),
-            "secret_key": self.any_text(1, 60, " "),
+            "secret_key": self.any_text(1, 100, " "),
             "token": self.text(PRINTABLE, 1, 400) if self.chance(0.5) else None,
         }
 
