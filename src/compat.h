@@ -35,6 +35,11 @@
 	EXPORT_END                     \
 	extern Datum name(PG_FUNCTION_ARGS)
 
+/* In front of a function that never returns; before 18 there is another word, behind it. */
+#if PG_VERSION_NUM < 180000 && !defined(pg_noreturn)
+#define pg_noreturn __attribute__((noreturn))
+#endif
+
 /* A set of wait events that lives as long as the backend. */
 static inline WaitEventSet *
 create_backend_wait_event_set(int event_count)

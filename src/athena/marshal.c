@@ -335,6 +335,14 @@ marshal_jsonb(JsonValue value, const char *member, Datum *datum, MarshalProblem 
 
 	if (!is_read(json_check_contents(value), member, problem))
 		return false;
+	if (GetDatabaseEncoding() != PG_UTF8)
+	{
+		/* jsonb_in() converts escapes by itself, and where it cannot it fails without a name. */
+		char *unescaped = palloc(value.length);
+
+		value.length = json_read_escapes(value, unescaped);
+		value.start = unescaped;
+	}
 	text = encoding_from_utf8(value.start, value.length);
 	if (text == NULL)
 		return set_lacking(problem, member);

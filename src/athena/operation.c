@@ -10,7 +10,7 @@
 #include "athena/function.h"
 #include "utils/builtins.h"
 
-/* An operation: its arguments and columns are arrays of its own name. */
+/* An operation: its arguments and columns are arrays of its own name. The header has those that are not static. */
 #define OPERATION(sql_name, aws_name)                     \
 	const AthenaOperation operation_##sql_name = {        \
 		.name = aws_name,                                 \
@@ -111,7 +111,7 @@ static const AthenaColumn start_calculation_execution_columns[] = {
 	{"CalculationExecutionId", ATHENA_TEXT, true},
 	{"State", ATHENA_TEXT, false},
 };
-OPERATION(start_calculation_execution, "StartCalculationExecution");
+static OPERATION(start_calculation_execution, "StartCalculationExecution");
 OPERATION_FUNCTION(start_calculation_execution, return_one_row_set, start_calculation_execution);
 
 static const AthenaArgument get_calculation_execution_arguments[] = {CALCULATION_ID_ARGUMENT};
@@ -138,7 +138,7 @@ static const AthenaColumn get_calculation_execution_status_columns[] = {
 	STATUS_OF_CALCULATION,
 	STATISTICS_OF_CALCULATION,
 };
-OPERATION(get_calculation_execution_status, "GetCalculationExecutionStatus");
+static OPERATION(get_calculation_execution_status, "GetCalculationExecutionStatus");
 OPERATION_FUNCTION(get_calculation_execution_status, return_row, get_calculation_execution_status);
 OPERATION_FUNCTION(batch_get_calculation_execution_status, return_batch,
 				   get_calculation_execution_status);
@@ -147,14 +147,14 @@ static const AthenaArgument get_calculation_execution_code_arguments[] = {CALCUL
 static const AthenaColumn get_calculation_execution_code_columns[] = {
 	{"CodeBlock", ATHENA_TEXT, false},
 };
-OPERATION(get_calculation_execution_code, "GetCalculationExecutionCode");
+static OPERATION(get_calculation_execution_code, "GetCalculationExecutionCode");
 OPERATION_FUNCTION(get_calculation_execution_code, return_value, get_calculation_execution_code);
 
 static const AthenaArgument stop_calculation_execution_arguments[] = {CALCULATION_ID_ARGUMENT};
 static const AthenaColumn stop_calculation_execution_columns[] = {
 	{"State", ATHENA_TEXT, false},
 };
-OPERATION(stop_calculation_execution, "StopCalculationExecution");
+static OPERATION(stop_calculation_execution, "StopCalculationExecution");
 OPERATION_FUNCTION(stop_calculation_execution, return_value, stop_calculation_execution);
 
 static const AthenaArgument list_calculation_executions_arguments[] = {
@@ -194,7 +194,7 @@ static const AthenaColumn start_session_columns[] = {
 	{"SessionId", ATHENA_TEXT, true},
 	{"State", ATHENA_TEXT, false},
 };
-OPERATION(start_session, "StartSession");
+static OPERATION(start_session, "StartSession");
 OPERATION_FUNCTION(start_session, return_one_row_set, start_session);
 
 static const AthenaArgument get_session_arguments[] = {SESSION_ID_ARGUMENT};
@@ -220,7 +220,7 @@ static const AthenaColumn get_session_columns[] = {
 	STATUS_OF_SESSION,
 	{"Statistics.DpuExecutionInMillis", ATHENA_BIGINT, false},
 };
-OPERATION(get_session, "GetSession");
+static OPERATION(get_session, "GetSession");
 OPERATION_FUNCTION(get_session, return_row, get_session);
 
 static const AthenaArgument get_session_status_arguments[] = {SESSION_ID_ARGUMENT};
@@ -228,14 +228,14 @@ static const AthenaColumn get_session_status_columns[] = {
 	{"SessionId", ATHENA_TEXT, false},
 	STATUS_OF_SESSION,
 };
-OPERATION(get_session_status, "GetSessionStatus");
+static OPERATION(get_session_status, "GetSessionStatus");
 OPERATION_FUNCTION(get_session_status, return_row, get_session_status);
 
 static const AthenaArgument terminate_session_arguments[] = {SESSION_ID_ARGUMENT};
 static const AthenaColumn terminate_session_columns[] = {
 	{"State", ATHENA_TEXT, false},
 };
-OPERATION(terminate_session, "TerminateSession");
+static OPERATION(terminate_session, "TerminateSession");
 OPERATION_FUNCTION(terminate_session, return_value, terminate_session);
 
 static const AthenaArgument list_sessions_arguments[] = {

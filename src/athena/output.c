@@ -13,25 +13,13 @@
 /* A character of UTF-8 that was cut in two leaves at most this many bytes of its end. */
 #define MAX_CONTINUATION_BYTES 3
 
-/* The column of an operation that reads this member. */
-static int
-column_of(const AthenaOperation *operation, const char *member)
-{
-	for (int i = 0; i < operation->column_count; i++)
-	{
-		if (strcmp(operation->columns[i].member, member) == 0)
-			return i;
-	}
-	elog(ERROR, "operation %s has no column for %s", operation->name, member);
-}
-
 static Datum
 return_output(FunctionCallInfo fcinfo, const char *member)
 {
-	const AthenaOperation *operation = &operation_get_calculation_execution;
-	Datum values[ATHENA_MAX_COLUMNS];
-	bool nulls[ATHENA_MAX_COLUMNS];
-	int column = column_of(operation, member);
+	AthenaColumn column = {.member = member, .kind = ATHENA_TEXT};
+	AthenaOperation operation = operation_get_calculation_execution;
+	Datum value;
+	bool null;
 	int max_bytes = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1);
 	S3Uri uri;
 	S3Content content;
@@ -42,14 +30,18 @@ return_output(FunctionCallInfo fcinfo, const char *member)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("argument \"max_bytes\" must be at least 1"),
 						errhint("Leave it out, or NULL, for all of the output.")));
-	athena_execute(operation, fcinfo->args, values, nulls);
-	if (nulls[column])
+
+	/* No other member is read: a description that the encoding lacks shall not hide the output. */
+	operation.columns = &column;
+	operation.column_count = 1;
+	athena_execute(&operation, fcinfo->args, &value, &null);
+	if (null)
 		PG_RETURN_NULL();
 
-	if (!s3_uri_parse(TextDatumGetCString(values[column]), &uri))
+	if (!s3_uri_parse(TextDatumGetCString(value), &uri))
 		ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
 						errmsg("Athena %s failed: the answer has a %s that is no S3 URI",
-							   operation->name, member)));
+							   operation.name, member)));
 	s3_get_object(&uri, max_bytes, &content);
 	if (!content.from_start)
 	{

@@ -63,7 +63,7 @@ typedef void (*AwsAnswer)(AwsCall *call, const HttpResponse *response, void *con
 extern void aws_call(void *calls, size_t stride, int count, AwsAnswer answer, void *context);
 
 /* Raises what a call ended with. */
-extern void aws_call_raise(const AwsCall *call) pg_attribute_noreturn();
+pg_noreturn extern void aws_call_raise(const AwsCall *call);
 
 /*
  * The endpoint of a service: `url` where that is not empty, else AWS's own in athena_calc.region.

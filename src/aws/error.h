@@ -68,7 +68,7 @@ extern void aws_error_invalid_response(AwsError *error, const HttpResponse *resp
 									   const char *problem);
 
 /* Raises it: "<service> <operation> failed: …", with how many attempts were made. */
-extern void aws_error_raise(const AwsError *error, const AwsService *service, const char *operation,
-							int attempts) pg_attribute_noreturn();
+pg_noreturn extern void aws_error_raise(const AwsError *error, const AwsService *service,
+										const char *operation, int attempts);
 
 #endif

@@ -624,6 +624,35 @@ json_read_string(JsonValue value, char *out, size_t *length)
 	return JSON_READ;
 }
 
+size_t
+json_read_escapes(JsonValue value, char *out)
+{
+	const char *p = value.start;
+	const char *end = value.start + value.length;
+	char *start = out;
+
+	/* Outside of strings there are no backslashes. */
+	while (p < end)
+	{
+		const char *escape = memchr(p, '\\', (size_t) (end - p));
+		size_t plain = (size_t) ((escape != NULL ? escape : end) - p);
+
+		memcpy(out, p, plain);
+		out += plain;
+		p += plain;
+		if (escape == NULL)
+			break;
+		if (p[1] == 'u' && hex4(p + 2, end) >= 0x80)
+			out = put_escape(out, &p, end);
+		else
+		{
+			*out++ = *p++;
+			*out++ = *p++;
+		}
+	}
+	return (size_t) (out - start);
+}
+
 /* Whether a number's digits and exponent are few enough for PostgreSQL's numeric. */
 static bool
 number_is_moderate(const char *p, const char *end)

@@ -78,6 +78,12 @@ extern JsonValue json_member(JsonValue object, const char *name);
  */
 extern JsonReading json_read_string(JsonValue value, char *out, size_t *length);
 
+/*
+ * Copies a value with the escapes of characters beyond ASCII read, as UTF-8, and everything else as it is.
+ * `out` must have room for `value.length` bytes; how many it took. For what json_check_contents() passed.
+ */
+extern size_t json_read_escapes(JsonValue value, char *out);
+
 /* Reads true or false. */
 extern JsonReading json_read_boolean(JsonValue value, bool *out);
 

@@ -10,6 +10,9 @@
 #include <sys/stat.h>
 
 #include <openssl/crypto.h>
+#if !CURL_AT_LEAST_VERSION(7, 70, 0)
+#include <openssl/x509.h>
+#endif
 
 #include "http/descriptor.h"
 #include "utils/memutils.h"
@@ -98,6 +101,22 @@ is_hashed_directory(const char *path)
 	return found;
 }
 
+/* The certificates that curl was built to trust: a file, a directory, or both. */
+static void
+system_certificate_authorities(const char **file, const char **directory)
+{
+#if CURL_AT_LEAST_VERSION(7, 70, 0)
+	const curl_version_info_data *curl = curl_version_info(CURLVERSION_NOW);
+
+	*file = curl->cainfo;
+	*directory = curl->capath;
+#else
+	/* It does not say, but where OpenSSL looks is where distributions keep them. */
+	*file = X509_get_default_cert_file();
+	*directory = X509_get_default_cert_dir();
+#endif
+}
+
 /*
  * Tells what certificates are verified against. Either a file or a directory, never both: with both
  * (which is how libcurl comes on Debian) it reads the file anew for each connection, 16 ms each time.
@@ -109,7 +128,6 @@ set_certificate_authorities(HttpTransfer *transfer, const char *ca_bundle)
 {
 	static bool system_known = false;
 	static bool system_hashed = false;
-	const curl_version_info_data *curl;
 	const char *file = ca_bundle;
 	const char *directory = NULL;
 	struct stat status;
@@ -119,14 +137,16 @@ set_certificate_authorities(HttpTransfer *transfer, const char *ca_bundle)
 
 	if (ca_bundle[0] == '\0')
 	{
-		curl = curl_version_info(CURLVERSION_NOW);
+		system_certificate_authorities(&file, &directory);
 		if (!system_known)
 		{
-			system_hashed = curl->capath != NULL && is_hashed_directory(curl->capath);
+			system_hashed = directory != NULL && is_hashed_directory(directory);
 			system_known = true;
 		}
-		file = system_hashed ? NULL : curl->cainfo;
-		directory = system_hashed ? curl->capath : NULL;
+		if (system_hashed)
+			file = NULL;
+		else
+			directory = NULL;
 	}
 	else if (stat(ca_bundle, &status) == 0 && S_ISDIR(status.st_mode))
 	{

@@ -1167,6 +1167,36 @@ test_contents(void)
 	}
 }
 
+/* Escapes of characters beyond ASCII are read; those that JSON needs stay. */
+static void
+test_reading_escapes(void)
+{
+	static const struct
+	{
+		const char *text;
+		const char *read;
+	} cases[] = {
+		{"{\"a\": [\"plain\", 1, null]}", "{\"a\": [\"plain\", 1, null]}"},
+		{"\"\\u00e9\\u20AC\"", "\"\xC3\xA9\xE2\x82\xAC\""},
+		{"{\"\\u00fc\": \"\\ud83d\\ude00!\"}", "{\"\xC3\xBC\": \"\xF0\x9F\x98\x80!\"}"},
+		{"\"\\\"\\\\\\n\\u0022\\u005c\\u000a\\u007f\"",
+		 "\"\\\"\\\\\\n\\u0022\\u005c\\u000a\\u007f\""},
+		{"\"\\\\u00e9\"", "\"\\\\u00e9\""},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		Document document = document_open_string(cases[i].text);
+		char *out = malloc(document.value.length);
+		size_t length = json_read_escapes(document.value, out);
+
+		tap_ok(length == strlen(cases[i].read) && memcmp(out, cases[i].read, length) == 0,
+			   "the escapes of %s", cases[i].text);
+		free(out);
+		document_close(&document);
+	}
+}
+
 int
 main(void)
 {
@@ -1184,5 +1214,6 @@ main(void)
 	test_scaled();
 	test_long_numbers();
 	test_contents();
+	test_reading_escapes();
 	return tap_finish();
 }
