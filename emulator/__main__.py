@@ -9,18 +9,21 @@ import signal
 import sys
 import tempfile
 import threading
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Tuple
 
-from . import tls
+from . import athena, s3, sts, tls
 from .athena import SPARK_ENGINE_VERSION, SQL_ENGINE_VERSION, AthenaService
-from .authorization import Credentials, Verifier
+from .authorization import Credentials, Keys, Verifier
 from .control import Control
 from .faults import Faults
 from .journal import Journal
-from .s3 import ObjectStore, S3Service
-from .server import Server
+from .metadata import ContainerService, MetadataService
+from .objects import ObjectStore
+from .s3 import S3Service
+from .server import Server, Service
 from .sessions import SessionManager
 from .settings import Settings
+from .sts import StsService
 
 DEFAULT_CREDENTIALS = "AKIDEXAMPLE:wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 SQL_WORK_GROUP = "sql-only"
@@ -35,6 +38,12 @@ def parse_arguments(arguments: Optional[List[str]] = None) -> argparse.Namespace
     def credentials(text: str) -> Credentials:
         try:
             return Credentials.parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    def role(text: str) -> Tuple[str, Optional[str]]:
+        try:
+            return sts.parse_role(text)
         except ValueError as error:
             raise argparse.ArgumentTypeError(str(error)) from None
 
@@ -59,8 +68,13 @@ def parse_arguments(arguments: Optional[List[str]] = None) -> argparse.Namespace
     parser.add_argument("--work-group", action="append", metavar="NAME", help="a Spark work group; may be repeated (primary "
                         "and spark); %s is always there and is not Spark" % SQL_WORK_GROUP)
     parser.add_argument("--bucket", default="athena-emulator", help="the bucket of the results (%(default)s)")
-    parser.add_argument("--create-bucket", action="append", default=[], metavar="NAME", help="a further bucket; may be "
-                        "repeated")
+    parser.add_argument("--create-bucket", action="append", default=[], metavar="NAME[:REGION]",
+                        help="a further bucket, perhaps of another region; may be repeated")
+    parser.add_argument("--sts-role", type=role, action="append", default=[], metavar="ARN[:EXTERNAL_ID]",
+                        help="a role that may be assumed, perhaps only with an external id; may be repeated")
+    parser.add_argument("--metadata", action="store_true", help="serve EC2's instance metadata, version 2, under /latest/")
+    parser.add_argument("--container-token", metavar="TOKEN", help="serve a container's credentials at /v1/credentials to "
+                        "those who send this token")
     parser.add_argument("--session-start-seconds", type=seconds, default=0.0, metavar="SECONDS",
                         help="time a session spends in CREATING and CREATED (%(default)s)")
     parser.add_argument("--control", action="store_true", help="enable the control paths under /_emulator/")
@@ -109,17 +123,37 @@ def run(options: argparse.Namespace, state_directory: str, stop: threading.Event
         context = tls.context(certificate, key)
 
     credentials = options.credentials or [Credentials.parse(DEFAULT_CREDENTIALS)]
-    buckets = [options.bucket] + options.create_bucket
+    buckets = {options.bucket: options.region}
+    for name, _, region in (item.partition(":") for item in options.create_bucket):
+        buckets[name] = region or options.region
     settings = Settings(options.session_start_seconds)
     store = ObjectStore(directories["objects"])
-    for bucket in buckets:
-        store.create_bucket(bucket)
+    for bucket, region in buckets.items():
+        store.create_bucket(bucket, region)
     # The endpoint is known only once the port is; sessions start later still.
     environment: Dict[str, str] = {}
     manager = SessionManager(store, options.bucket, settings, options.python, environment, directories["sessions"])
     work_groups = {name: SPARK_ENGINE_VERSION for name in options.work_group or ("primary", "spark")}
     work_groups[SQL_WORK_GROUP] = SQL_ENGINE_VERSION
     athena_service = AthenaService(manager, settings, work_groups)
+    s3_service = S3Service(store, settings, options.region)
+    keys = Keys(credentials, settings)
+    verifier = Verifier(keys, options.region, settings, s3_service.region_for)
+    sts_service = StsService(keys, verifier, dict(options.sts_role), settings)
+    services = [
+        Service("sts", sts.operation_name, sts_service.verify, sts_service.handle, sts_service.refuse),
+        Service("athena", athena.operation_name, lambda request, operation: verifier.verify(request, "athena"),
+                athena_service.handle, athena_service.refuse),
+        Service("s3", s3.operation_name, lambda request, operation: verifier.verify(request, "s3"), s3_service.handle,
+                s3_service.refuse),
+    ]
+    if options.metadata:
+        metadata = MetadataService(keys, options.region, settings)
+        services.insert(0, Service("metadata", metadata.operation_name, metadata.verify, metadata.handle, metadata.refuse))
+    if options.container_token is not None:
+        container = ContainerService(keys, options.container_token, settings)
+        services.insert(0, Service("container", container.operation_name, container.verify, container.handle,
+                                   container.refuse))
     faults, journal = Faults(), Journal()
 
     def reset() -> None:
@@ -128,12 +162,11 @@ def run(options: argparse.Namespace, state_directory: str, stop: threading.Event
         faults.clear()
         settings.reset()
         store.clear(buckets)
+        keys.clear()
         journal.reset()
 
-    server = Server(
-        athena_service, S3Service(store, settings),
-        Verifier({item.access_key_id: item for item in credentials}, options.region, settings),
-        faults, journal, settings, Control(faults, settings, journal, manager, reset) if options.control else None, context)
+    server = Server(services, faults, journal, settings,
+                    Control(faults, settings, journal, manager, reset) if options.control else None, context)
     port = server.listen(options.host, options.port)
     endpoint = "%s://%s:%d" % ("https" if options.tls else "http",
                                "[%s]" % options.host if ":" in options.host else options.host, port)

@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 from . import model
 from .errors import AwsError, invalid_request
 from .sessions import RESULT_TYPE, Calculation, Session, SessionManager, timestamp, without_none
-from .settings import Settings
+from .settings import ACCOUNT_ID, Settings
 from .wire import Request, Response
 
 CONTENT_TYPE = "application/x-amz-json-1.1"
@@ -23,16 +23,18 @@ TARGET_PREFIX = "AmazonAthena."
 SPARK_ENGINE_VERSION = "PySpark engine version 3"
 SQL_ENGINE_VERSION = "Athena engine version 3"
 ENGINE_VERSIONS = (SPARK_ENGINE_VERSION, SQL_ENGINE_VERSION)
-EXECUTION_ROLE = "arn:aws:iam::123456789012:role/service-role/AthenaEmulatorExecutionRole"
+EXECUTION_ROLE = "arn:aws:iam::%s:role/service-role/AthenaEmulatorExecutionRole" % ACCOUNT_ID
 APPLICATION_DPU_SIZES = [{"ApplicationRuntimeId": "Jupyter 1.0", "SupportedDPUSizes": [1]}]
 
 # The model bounds the list of an answer of ListNotebookSessions and ListEngineVersions at 10, of ListWorkGroups at 50.
 PAGE_SIZE, SMALL_PAGE_SIZE, WORK_GROUP_PAGE_SIZE = 100, 10, 50
 
 
-def operation_name(request: Request) -> str:
-    """The operation that X-Amz-Target names, whether there is one of that name or not."""
-    target = request.fields.get("x-amz-target", "")
+def operation_name(request: Request) -> Optional[str]:
+    """The operation that X-Amz-Target names, whether there is one of that name or not; None for other services' requests."""
+    target = request.fields.get("x-amz-target")
+    if request.method != "POST" or target is None:
+        return None
     return target[len(TARGET_PREFIX):] if target.startswith(TARGET_PREFIX) else target
 
 

@@ -7,17 +7,19 @@ Error names of S3: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponse
 
 from __future__ import annotations
 
+import base64
 import calendar
 import hashlib
 import hmac
 import re
+import secrets
 import time
-from typing import Dict, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, Iterable, NamedTuple, Optional, Tuple
 
 from . import sigv4
 from .errors import AwsError
-from .settings import Settings
-from .wire import Request
+from .settings import ACCOUNT_ID, Settings
+from .wire import Request, Signer
 
 ALLOWED_SKEW_SECONDS = 15 * 60
 UNSIGNED_PAYLOADS = ("UNSIGNED-PAYLOAD", "STREAMING-UNSIGNED-PAYLOAD-TRAILER")
@@ -25,22 +27,22 @@ UNSIGNED_PAYLOADS = ("UNSIGNED-PAYLOAD", "STREAMING-UNSIGNED-PAYLOAD-TRAILER")
 _AMZ_DATE = re.compile(r"\d{8}T\d{6}Z\Z")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
-# What went wrong: (Athena's code, S3's code, S3's status). Athena's status is always 403.
+# What went wrong: (Athena's code, S3's code and status, STS's code and status). Athena's status is always 403.
 _CODES = {
-    "missing": ("MissingAuthenticationTokenException", "AccessDenied", 403),
-    "incomplete": ("IncompleteSignatureException", "AuthorizationHeaderMalformed", 400),
-    "scope": ("InvalidSignatureException", "AuthorizationHeaderMalformed", 400),
-    "unknown key": ("UnrecognizedClientException", "InvalidAccessKeyId", 403),
-    "token": ("UnrecognizedClientException", "InvalidToken", 400),
-    "expired token": ("ExpiredTokenException", "ExpiredToken", 400),
-    "unsigned header": ("InvalidSignatureException", "AccessDenied", 403),
-    "date": ("IncompleteSignatureException", "AccessDenied", 403),
-    "skew": ("InvalidSignatureException", "RequestTimeTooSkewed", 403),
-    "payload": ("InvalidSignatureException", "XAmzContentSHA256Mismatch", 400),
-    "signature": ("InvalidSignatureException", "SignatureDoesNotMatch", 403),
+    "missing": ("MissingAuthenticationTokenException", ("AccessDenied", 403), ("MissingAuthenticationToken", 403)),
+    "incomplete": ("IncompleteSignatureException", ("AuthorizationHeaderMalformed", 400), ("IncompleteSignature", 400)),
+    "scope": ("InvalidSignatureException", ("AuthorizationHeaderMalformed", 400), ("SignatureDoesNotMatch", 403)),
+    "unknown key": ("UnrecognizedClientException", ("InvalidAccessKeyId", 403), ("InvalidClientTokenId", 403)),
+    "token": ("UnrecognizedClientException", ("InvalidToken", 400), ("InvalidClientTokenId", 403)),
+    "expired token": ("ExpiredTokenException", ("ExpiredToken", 400), ("ExpiredToken", 403)),
+    "unsigned header": ("InvalidSignatureException", ("AccessDenied", 403), ("SignatureDoesNotMatch", 403)),
+    "date": ("IncompleteSignatureException", ("AccessDenied", 403), ("IncompleteSignature", 400)),
+    "skew": ("InvalidSignatureException", ("RequestTimeTooSkewed", 403), ("SignatureDoesNotMatch", 403)),
+    "payload": ("InvalidSignatureException", ("XAmzContentSHA256Mismatch", 400), ("SignatureDoesNotMatch", 403)),
+    "signature": ("InvalidSignatureException", ("SignatureDoesNotMatch", 403), ("SignatureDoesNotMatch", 403)),
 }
 
-# Where the two services say the same thing in different words.
+# Where S3 says the same thing in words of its own.
 _S3_MESSAGES = {
     "missing": "Access Denied",
     "unknown key": "The AWS Access Key Id you provided does not exist in our records.",
@@ -55,11 +57,16 @@ _S3_MESSAGES = {
 
 
 class Credentials(NamedTuple):
-    """One access key that the emulator knows. session_token is None for a long-term key."""
+    """One access key that the emulator knows.
+
+    session_token: None for a long-term key. expires: seconds since 1970, None for never. principal: the ARN of its holder.
+    """
 
     access_key_id: str
     secret_access_key: str
     session_token: Optional[str]
+    expires: Optional[float] = None
+    principal: str = "arn:aws:iam::%s:user/emulator" % ACCOUNT_ID
 
     @classmethod
     def parse(cls, text: str) -> "Credentials":
@@ -75,31 +82,69 @@ def amz_date(seconds: float) -> str:
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(seconds))
 
 
-class Verifier:
-    """Verifies requests for one region against the credentials it was given."""
+class Keys:
+    """The access keys that may sign: those given, and those issued since. Safe to use from any thread."""
 
-    def __init__(self, credentials: Dict[str, Credentials], region: str, settings: Settings):
-        self._credentials = credentials
+    def __init__(self, given: Iterable[Credentials], settings: Settings):
+        self._given = {item.access_key_id: item for item in given}
+        self._settings = settings
+        self._issued: Dict[str, Credentials] = {}
+
+    def find(self, access_key_id: str) -> Optional[Credentials]:
+        """The key of that id, also when it has expired."""
+        return self._given.get(access_key_id) or self._issued.get(access_key_id)
+
+    def issue(self, role_arn: str, session_name: str, seconds: float) -> Credentials:
+        """New credentials of a role, for so long, or for as long as the settings say."""
+        lifetime = self._settings.credential_lifetime_seconds
+        account, role = role_arn.split(":")[4], role_arn.rpartition("/")[2]
+        issued = Credentials(
+            "ASIA" + base64.b32encode(secrets.token_bytes(10)).decode(), secrets.token_urlsafe(30),
+            base64.b64encode(secrets.token_bytes(258)).decode(),
+            self._settings.now() + (seconds if lifetime is None else lifetime),
+            "arn:aws:sts::%s:assumed-role/%s/%s" % (account, role, session_name))
+        self._issued[issued.access_key_id] = issued
+        return issued
+
+    def has_expired(self, credentials: Credentials) -> bool:
+        """Whether a key's time is over, or the settings say so."""
+        return credentials.access_key_id in self._settings.expired_access_keys or (
+            credentials.expires is not None and credentials.expires <= self._settings.now())
+
+    def clear(self) -> None:
+        """Forgets what was issued."""
+        self._issued.clear()
+
+
+class Verifier:
+    """Verifies requests against the keys it was given.
+
+    region: the one to sign for; a request to S3 may also be signed for the region that bucket_region gives for it.
+    """
+
+    def __init__(self, keys: Keys, region: str, settings: Settings, bucket_region: Callable[[Request], str]):
+        self._keys = keys
         self._region = region
         self._settings = settings
+        self._bucket_region = bucket_region
 
-    def verify(self, request: Request, service: str) -> str:
-        """Returns the access key id whose holder signed the request.
+    def verify(self, request: Request, service: str) -> Signer:
+        """Returns who signed the request.
 
-        service: ``athena`` or ``s3``. Raises AwsError with the service's own code and status.
+        service: ``athena``, ``s3`` or ``sts``. Raises AwsError with the service's own code and status.
         """
         authorization = request.fields.get("authorization")
         if authorization is None:
             raise self._refusal(service, "missing", "Missing Authentication Token")
         access_key_id, scope, signed, given = self._parse(service, authorization)
-        credentials = self._credentials.get(access_key_id)
+        credentials = self._keys.find(access_key_id)
         if credentials is None:
             raise self._refusal(service, "unknown key", "The security token included in the request is invalid.",
                                 AWSAccessKeyId=access_key_id)
         self._check_token(service, credentials, request.fields.get("x-amz-security-token"))
         self._check_signed_headers(service, request.fields, signed)
         date = self._check_time(service, request.fields)
-        self._check_scope(service, scope, date)
+        self._check_scope(service, scope, date, request)
         payload = self._check_payload(service, request)
 
         uri = sigv4.canonical_uri_of_s3 if service == "s3" else sigv4.canonical_uri_of_service
@@ -115,13 +160,15 @@ class Verifier:
                 "The Canonical String for this request should have been\n'%s'\n\n"
                 "The String-to-Sign should have been\n'%s'\n" % (canonical, text),
                 AWSAccessKeyId=access_key_id, StringToSign=text, SignatureProvided=given, CanonicalRequest=canonical)
-        return access_key_id
+        return Signer(access_key_id, scope[1])
 
     @staticmethod
     def _refusal(service: str, what: str, message: str, **s3_members: str) -> AwsError:
-        athena_code, s3_code, s3_status = _CODES[what]
+        athena_code, s3_error, sts_error = _CODES[what]
         if service == "s3":
-            return AwsError(s3_code, _S3_MESSAGES.get(what, message), s3_status, s3_members)
+            return AwsError(s3_error[0], _S3_MESSAGES.get(what, message), s3_error[1], s3_members)
+        if service == "sts":
+            return AwsError(sts_error[0], message, sts_error[1])
         return AwsError(athena_code, message, 403)
 
     def _parse(self, service: str, authorization: str) -> Tuple[str, Tuple[str, ...], Tuple[str, ...], str]:
@@ -157,7 +204,7 @@ class Verifier:
         if token is not None and (expected is None or not hmac.compare_digest(
                 token.encode("utf-8", "surrogateescape"), expected.encode())):
             raise self._refusal(service, "token", message)
-        if credentials.access_key_id in self._settings.expired_access_keys:
+        if self._keys.has_expired(credentials):
             raise self._refusal(service, "expired token", "The security token included in the request is expired")
 
     def _check_signed_headers(self, service: str, fields: Dict[str, str], signed: Tuple[str, ...]) -> None:
@@ -191,15 +238,17 @@ class Verifier:
                                 ServerTime=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)))
         return date
 
-    def _check_scope(self, service: str, scope: Tuple[str, ...], date: str) -> None:
+    def _check_scope(self, service: str, scope: Tuple[str, ...], date: str, request: Request) -> None:
         scope_date, region, scope_service, term = scope
         if scope_date != date[:8]:
             raise self._refusal(service, "scope", "Date in Credential scope does not match YYYYMMDD from ISO-8601 version "
                                 "of date from HTTP: '%s' != '%s', from '%s'." % (scope_date, date[:8], date))
-        if region != self._region:
-            if service == "s3":
+        if service == "s3":
+            expected = self._bucket_region(request)
+            if region not in (expected, self._region):
                 raise self._refusal(service, "scope", "The authorization header is malformed; the region '%s' is wrong; "
-                                    "expecting '%s'" % (region, self._region), Region=self._region)
+                                    "expecting '%s'" % (region, expected), Region=expected)
+        elif region != self._region:
             raise self._refusal(service, "scope", "Credential should be scoped to a valid region, not '%s'." % region)
         if scope_service != service:
             raise self._refusal(service, "scope", "Credential should be scoped to correct service: '%s'." % service)

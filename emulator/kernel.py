@@ -4,6 +4,10 @@ Started by interpreter.py as ``python kernel.py REQUEST_FD REPLY_FD``; it stands
 Python than the emulator's. A frame is four bytes of length (big endian) and that much JSON. A request is
 {"id", "code", "stdout", "stderr"}, the last two being files to write to. Replies are {"ready": true} once, then for each
 request {"started": id} and {"ended": id, "error": null or one line, "interrupted": bool}.
+
+The name ``spark`` is a SparkSession, made when code first uses it; SPARK_PROPERTIES in the environment is a JSON object of
+its configuration. A cell may begin with a line ``%%pyspark`` or ``%%sql``:
+https://docs.aws.amazon.com/athena/latest/ug/notebooks-spark-magics.html
 """
 
 import sys
@@ -11,15 +15,65 @@ import sys
 # The folder of this file would otherwise shadow modules of the code's own choice.
 sys.path[0] = ""
 
+import builtins  # noqa: E402
+import importlib.util  # noqa: E402
 import json  # noqa: E402
 import linecache  # noqa: E402
 import os  # noqa: E402
 import queue  # noqa: E402
+import shutil  # noqa: E402
 import signal  # noqa: E402
 import struct  # noqa: E402
 import threading  # noqa: E402
 import traceback  # noqa: E402
 import types  # noqa: E402
+
+SPARK_PROPERTIES = "ATHENA_EMULATOR_SPARK_PROPERTIES"
+
+# One process on this machine, and nothing that others could reach.
+SPARK_CONFIGURATION = {
+    "spark.master": "local[*]",
+    "spark.app.name": "athena-emulator",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+}
+
+
+def make_spark():
+    """A SparkSession. Raises RuntimeError that says what to install."""
+    if importlib.util.find_spec("pyspark") is None:
+        raise RuntimeError("spark needs pyspark, which this session's Python (%s) does not have: install pyspark for it (pip "
+                           "install pyspark) and Java 17 or later" % sys.executable)
+    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
+        raise RuntimeError("spark needs Java, and there is neither a java command nor JAVA_HOME: install Java 17 or later")
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    from pyspark.sql import SparkSession
+    builder = SparkSession.builder
+    configuration = {**SPARK_CONFIGURATION, "spark.sql.warehouse.dir": os.path.abspath("spark-warehouse"),
+                     **json.loads(os.environ.get(SPARK_PROPERTIES, "{}"))}
+    for name, value in configuration.items():
+        builder = builder.config(name, value)
+    return builder.getOrCreate()
+
+
+class LazyBuiltins(dict):
+    """The built-in names of the code, and one more that is made when it is looked for.
+
+    Python looks here for what the code has not defined itself, so that its own ``spark``, if it makes one, comes first.
+    """
+
+    def __init__(self, make):
+        super().__init__(vars(builtins))
+        self._make = make
+
+    def __missing__(self, name):
+        if name == "spark":
+            return self._make()
+        # What was added to the module since.
+        return vars(builtins)[name]
 
 
 class Kernel:
@@ -34,6 +88,8 @@ class Kernel:
         self._null = os.open(os.devnull, os.O_RDWR)
         # A module of its own, so that pickle and dataclasses find what the code defines where Python expects it.
         self._main = types.ModuleType("__main__")
+        self._main.__builtins__ = LazyBuiltins(self._make_spark)
+        self._spark = None
         self._requests = queue.SimpleQueue()
 
     def run(self):
@@ -75,7 +131,18 @@ class Kernel:
         # At most once for each calculation: an interrupt can then never escape into the kernel's own code.
         if self._interruptible:
             self._interruptible = False
+            if self._spark is not None:
+                # In a thread of its own: the code may be in the middle of a call over the same connection.
+                threading.Thread(target=self._spark.sparkContext.cancelAllJobs, daemon=True).start()
             raise KeyboardInterrupt
+
+    def _make_spark(self):
+        if self._spark is None:
+            self._spark = make_spark()
+            # pyspark puts a handler of its own there.
+            signal.signal(signal.SIGINT, self._interrupt)
+        self._main.spark = self._spark
+        return self._spark
 
     def _redirect(self, stdout_fd, stderr_fd):
         for stream in {sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__}:
@@ -110,6 +177,15 @@ class Kernel:
 
     def _execute(self, name, code):
         filename = "<calculation %s>" % name
+        first, _, rest = code.partition("\n")
+        magic = first.strip()
+        if magic == "%%sql":
+            code = "spark.sql(%r).show()" % rest.strip()
+        elif magic == "%%pyspark":
+            # An empty line in its place, so that lines keep their numbers.
+            code = "\n" + rest
+        elif magic.startswith("%%"):
+            raise ValueError("a cell may begin with %%%%pyspark or %%%%sql, not with %s" % magic)
         # With its lines in the cache, tracebacks show the code, also those of functions that later calculations call.
         linecache.cache[filename] = (len(code), None, code.splitlines(True), filename)
         exec(compile(code, filename, "exec", dont_inherit=True), self._main.__dict__)

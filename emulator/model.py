@@ -7,7 +7,7 @@ one member to decide is in athena.py.
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from .errors import AwsError, invalid_request
 from .settings import CALCULATION_STATES, SESSION_STATES
@@ -25,12 +25,12 @@ class Violations:
         """value: as it is to be shown. path: of the member, in AWS's spelling. constraint: begins with 'Member must'."""
         self._sentences.append("Value %s at '%s' failed to satisfy constraint: %s" % (value, path, constraint))
 
-    def raise_if_any(self) -> None:
-        """Raises InvalidRequestException that names all of them."""
+    def raise_if_any(self, error: Callable[[str], AwsError] = invalid_request) -> None:
+        """Raises an error, Athena's unless another is given, that names all of them."""
         count = len(self._sentences)
         if count:
-            raise invalid_request("%d validation error%s detected: %s"
-                                  % (count, "" if count == 1 else "s", "; ".join(self._sentences)))
+            raise error("%d validation error%s detected: %s"
+                        % (count, "" if count == 1 else "s", "; ".join(self._sentences)))
 
 
 def serialization_error(message: str) -> AwsError:

@@ -1,142 +1,77 @@
-"""Amazon S3, as much of it as results and tests need: buckets, and objects that are put, read by range and deleted.
+"""Amazon S3's operations over HTTP and XML, on the objects of objects.py.
 
-https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html and its neighbours;
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html
 errors: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
-import itertools
-import os
+import binascii
+import calendar
 import re
 import secrets
-import shutil
 import threading
 import time
-import zlib
-from email.utils import formatdate
-from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Tuple, Union
-from urllib.parse import unquote_to_bytes
-from xml.sax.saxutils import escape
+from email.utils import formatdate, parsedate
+from typing import Any, Callable, Dict, List, Optional, Tuple, Union
+from urllib.parse import quote_plus, unquote_to_bytes
+from xml.etree import ElementTree
 
+from . import checksums, markup, objects
 from .errors import AwsError
-from .settings import Settings
+from .objects import Condition, Description, ObjectStore, Part, StoredObject, Upload
+from .settings import ACCOUNT_ID, Settings
 from .wire import FileSlice, Request, Response
 
 MAX_KEY_BYTES = 1024
-DEFAULT_CONTENT_TYPE = "binary/octet-stream"
+MAX_LISTED = 1000
+MAX_DELETED = 1000
+MAX_PARTS = 10000
+NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
-_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z")
+# Where buckets may be made for every region, and whose buckets have no LocationConstraint.
+FIRST_REGION = "us-east-1"
+
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)\Z")
-_CHECKSUMS: Dict[str, Callable[[bytes], bytes]] = {
-    "crc32": lambda data: zlib.crc32(data).to_bytes(4, "big"),
-    "sha1": lambda data: hashlib.sha1(data).digest(),
-    "sha256": lambda data: hashlib.sha256(data).digest(),
+
+# The headers of an upload that its downloads give back.
+_KEPT_HEADERS = ("cache-control", "content-disposition", "content-encoding", "content-language", "expires")
+_RESPONSE_HEADERS = ("cache-control", "content-disposition", "content-encoding", "content-language", "content-type",
+                     "expires")
+
+# What a request is: (method, what it addresses, the query parameter or header that tells it from others).
+_OPERATIONS: Dict[Tuple[str, str, str], str] = {
+    ("GET", "service", ""): "ListBuckets",
+    ("GET", "bucket", ""): "ListObjects",
+    ("GET", "bucket", "list-type"): "ListObjectsV2",
+    ("GET", "bucket", "location"): "GetBucketLocation",
+    ("GET", "bucket", "uploads"): "ListMultipartUploads",
+    ("HEAD", "bucket", ""): "HeadBucket",
+    ("PUT", "bucket", ""): "CreateBucket",
+    ("DELETE", "bucket", ""): "DeleteBucket",
+    ("POST", "bucket", "delete"): "DeleteObjects",
+    ("GET", "object", ""): "GetObject",
+    ("HEAD", "object", ""): "HeadObject",
+    ("PUT", "object", ""): "PutObject",
+    ("PUT", "object", "x-amz-copy-source"): "CopyObject",
+    ("DELETE", "object", ""): "DeleteObject",
+    ("POST", "object", "uploads"): "CreateMultipartUpload",
+    ("PUT", "object", "uploadId"): "UploadPart",
+    ("POST", "object", "uploadId"): "CompleteMultipartUpload",
+    ("DELETE", "object", "uploadId"): "AbortMultipartUpload",
+    ("GET", "object", "uploadId"): "ListParts",
 }
 
+# Parameters that make a request one of those above, or one that the emulator does not know.
+_SUBRESOURCES = (
+    "list-type", "location", "uploads", "delete", "uploadId", "accelerate", "acl", "analytics", "attributes", "cors",
+    "encryption", "intelligent-tiering", "inventory", "legal-hold", "lifecycle", "logging", "metrics", "notification",
+    "object-lock", "ownershipControls", "partNumber", "policy", "policyStatus", "publicAccessBlock", "replication",
+    "requestPayment", "restore", "retention", "select", "tagging", "torrent", "versionId", "versioning", "versions",
+    "website")
 
-class StoredObject(NamedTuple):
-    """One object. checksums: x-amz-checksum-… headers that were verified when it was put, by lower-case name."""
-
-    path: str
-    size: int
-    etag: str
-    last_modified: float
-    content_type: str
-    metadata: Dict[str, str]
-    checksums: Dict[str, str]
-
-
-class ObjectStore:
-    """Buckets and objects. Safe to use from any thread.
-
-    Contents lie in files named by a hash of bucket and key, so that no key can name a file elsewhere. A file is never
-    changed once it is there: who reads an object while it is replaced reads the old one to its end.
-    """
-
-    def __init__(self, directory: str):
-        """directory: an existing one, for the files."""
-        self._directory = directory
-        self._lock = threading.Lock()
-        self._buckets: Dict[str, Dict[str, StoredObject]] = {}
-        self._versions = itertools.count(1)
-
-    def create_bucket(self, bucket: str) -> None:
-        """Makes a bucket; one that exists stays. Raises ValueError for a name that S3 would not take."""
-        if not _BUCKET_NAME.match(bucket):
-            raise ValueError("not a bucket name: %r" % bucket)
-        with self._lock:
-            self._buckets.setdefault(bucket, {})
-
-    def has_bucket(self, bucket: str) -> bool:
-        """Whether there is a bucket of that name."""
-        with self._lock:
-            return bucket in self._buckets
-
-    def put(self, bucket: str, key: str, content: bytes, content_type: str = DEFAULT_CONTENT_TYPE,
-            metadata: Optional[Dict[str, str]] = None, checksums: Optional[Dict[str, str]] = None) -> StoredObject:
-        """Stores an object. Raises AwsError NoSuchBucket."""
-        path = self._new_path(bucket, key)
-        with open(path, "wb") as file:
-            file.write(content)
-        return self._add(bucket, key, StoredObject(path, len(content), hashlib.md5(content).hexdigest(), time.time(),
-                                                   content_type, metadata or {}, checksums or {}))
-
-    def put_file(self, bucket: str, key: str, source: str, content_type: str) -> StoredObject:
-        """Stores a copy of a file. Raises AwsError NoSuchBucket and OSError."""
-        path = self._new_path(bucket, key)
-        shutil.copyfile(source, path)
-        digest = hashlib.md5()
-        with open(path, "rb") as file:
-            for piece in iter(lambda: file.read(1024 * 1024), b""):
-                digest.update(piece)
-            size = file.tell()
-        return self._add(bucket, key, StoredObject(path, size, digest.hexdigest(), time.time(), content_type, {}, {}))
-
-    def find(self, bucket: str, key: str) -> StoredObject:
-        """Raises AwsError NoSuchBucket or NoSuchKey."""
-        with self._lock:
-            found = self._objects(bucket).get(key)
-        if found is None:
-            raise AwsError("NoSuchKey", "The specified key does not exist.", 404, {"Key": key})
-        return found
-
-    def delete(self, bucket: str, key: str) -> None:
-        """Removes an object; one that is not there is no error. Raises AwsError NoSuchBucket."""
-        with self._lock:
-            removed = self._objects(bucket).pop(key, None)
-        if removed is not None:
-            os.unlink(removed.path)
-
-    def clear(self, buckets: Iterable[str]) -> None:
-        """Forgets all objects and all buckets but the ones named."""
-        with self._lock:
-            removed = [stored for objects in self._buckets.values() for stored in objects.values()]
-            self._buckets = {bucket: {} for bucket in buckets}
-        for stored in removed:
-            os.unlink(stored.path)
-
-    def _objects(self, bucket: str) -> Dict[str, StoredObject]:
-        objects = self._buckets.get(bucket)
-        if objects is None:
-            raise AwsError("NoSuchBucket", "The specified bucket does not exist", 404, {"BucketName": bucket})
-        return objects
-
-    def _new_path(self, bucket: str, key: str) -> str:
-        name = hashlib.sha256(("%s\0%s" % (bucket, key)).encode("utf-8", "surrogateescape")).hexdigest()
-        with self._lock:
-            self._objects(bucket)
-            return os.path.join(self._directory, "%s.%d" % (name, next(self._versions)))
-
-    def _add(self, bucket: str, key: str, stored: StoredObject) -> StoredObject:
-        with self._lock:
-            replaced = self._objects(bucket).get(key)
-            self._objects(bucket)[key] = stored
-        if replaced is not None:
-            os.unlink(replaced.path)
-        return stored
+Pairs = List[Tuple[str, Any]]
 
 
 def bucket_of_host(host: str) -> Optional[str]:
@@ -161,29 +96,62 @@ def address(request: Request) -> Tuple[str, str]:
     return bucket, key
 
 
+def parameters(request: Request) -> Dict[str, str]:
+    """The query's parameters, decoded; '+' is a plus sign. Raises AwsError InvalidURI."""
+    found = {}
+    for item in request.query.split("&"):
+        name, _, value = item.partition("=")
+        if name:
+            found[_decoded(name)] = _decoded(value)
+    return found
+
+
 def operation_name(request: Request) -> str:
     """The name of the operation as rules for faults and the log have it: ``S3.`` and S3's own name."""
     bucket, key = address(request)
-    names = {"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject", "DELETE": "DeleteObject"} if key else {
-        "GET": "ListObjectsV2" if bucket else "ListBuckets", "HEAD": "HeadBucket", "PUT": "CreateBucket",
-        "DELETE": "DeleteBucket"}
-    return "S3." + names.get(request.method, request.method)
+    kind = "object" if key else "bucket" if bucket else "service"
+    names = [item.partition("=")[0] for item in request.query.split("&")]
+    sub = next((name for name in _SUBRESOURCES if name in names), "")
+    if "x-amz-copy-source" in request.fields:
+        sub = "x-amz-copy-source" if not sub else "x-amz-copy-source&" + sub
+    return "S3." + _OPERATIONS.get((request.method, kind, sub), request.method + ("?" + sub if sub else ""))
 
 
 class S3Service:
-    """Answers requests for objects, from the store."""
+    """Answers requests for objects, from the store.
 
-    def __init__(self, store: ObjectStore, settings: Settings):
+    region: the one that requests are for unless their bucket is in another.
+    """
+
+    def __init__(self, store: ObjectStore, settings: Settings, region: str):
         self._store = store
         self._settings = settings
+        self._region = region
+        # One completion at a time: none finds the parts that it has looked at gone.
+        self._completing = threading.Lock()
         self._operations: Dict[str, Callable[[Request, str, str], Response]] = {
+            "S3.ListBuckets": self._list_buckets,
+            "S3.CreateBucket": self._create_bucket,
+            "S3.HeadBucket": self._head_bucket,
+            "S3.DeleteBucket": self._delete_bucket,
+            "S3.GetBucketLocation": self._get_bucket_location,
+            "S3.ListObjectsV2": self._list_objects,
             "S3.GetObject": self._get_object,
             "S3.HeadObject": self._get_object,
             "S3.PutObject": self._put_object,
+            "S3.CopyObject": self._copy_object,
             "S3.DeleteObject": self._delete_object,
-            "S3.CreateBucket": self._create_bucket,
-            "S3.HeadBucket": self._head_bucket,
+            "S3.DeleteObjects": self._delete_objects,
+            "S3.CreateMultipartUpload": self._create_upload,
+            "S3.UploadPart": self._upload_part,
+            "S3.ListParts": self._list_parts,
+            "S3.CompleteMultipartUpload": self._complete_upload,
+            "S3.AbortMultipartUpload": self._abort_upload,
         }
+
+    def region_for(self, request: Request) -> str:
+        """The region that a request must be signed for if its bucket is to answer."""
+        return self._store.region(address(request)[0]) or self._region
 
     def handle(self, operation: str, request: Request) -> Response:
         """Carries out a request that is authorized. Raises AwsError."""
@@ -191,25 +159,22 @@ class S3Service:
         if handler is None:
             raise AwsError("NotImplemented", "The emulator does not implement %s." % operation, 501)
         bucket, encoded_key = address(request)
-        try:
-            key = unquote_to_bytes(encoded_key.encode("utf-8", "surrogateescape")).decode("utf-8")
-        except UnicodeDecodeError:
-            raise AwsError("InvalidURI", "Couldn't parse the specified URI.", 400) from None
-        if len(key.encode()) > MAX_KEY_BYTES:
-            raise AwsError("KeyTooLongError", "Your key is too long", 400)
+        key = _decoded(encoded_key)
+        _check_key(key)
+        if request.fields.get("x-amz-expected-bucket-owner", ACCOUNT_ID) != ACCOUNT_ID:
+            raise AwsError("AccessDenied", "Access Denied", 403)
+        self._check_region(operation, request, bucket)
         return handler(request, bucket, key)
 
     def refuse(self, error: AwsError, request: Request) -> Response:
         """S3's answer to a request that an error ended."""
-        members: Dict[str, Any] = {"Code": error.code, "Message": error.message, **error.members}
         headers = self.default_headers()
-        members["RequestId"], members["HostId"] = headers["x-amz-request-id"], headers["x-amz-id-2"]
-        body = '<?xml version="1.0" encoding="UTF-8"?>\n<Error>%s</Error>' % "".join(
-            "<%s>%s</%s>" % (name, escape(str(value)), name) for name, value in members.items())
+        members = {"Code": error.code, "Message": error.message, **error.members,
+                   "RequestId": headers["x-amz-request-id"], "HostId": headers["x-amz-id-2"]}
         headers["Content-Type"] = "application/xml"
-        if error.code == "AuthorizationHeaderMalformed":
-            headers["x-amz-bucket-region"] = error.members.get("Region")
-        data = body.encode("utf-8", "backslashreplace")
+        if error.code in ("AuthorizationHeaderMalformed", "PermanentRedirect"):
+            headers["x-amz-bucket-region"] = error.members.get("Region") or self.region_for(request)
+        data = markup.document("Error", list(members.items()))
         # An answer to HEAD has no body, not even for an error.
         return Response(error.status, headers, b"" if request.method == "HEAD" else data, len(data))
 
@@ -222,15 +187,120 @@ class S3Service:
             "Server": "AmazonS3",
         }
 
+    def _xml(self, name: str, value: Pairs) -> Response:
+        headers = self.default_headers()
+        headers["Content-Type"] = "application/xml"
+        return Response(200, headers, markup.document(name, value, NAMESPACE))
+
+    def _check_region(self, operation: str, request: Request, bucket: str) -> None:
+        region = self._store.region(bucket)
+        if region is None or operation in ("S3.CreateBucket", "S3.GetBucketLocation") or request.signer is None:
+            return
+        if region != request.signer.region:
+            raise AwsError("PermanentRedirect", "The bucket you are attempting to access must be addressed using the "
+                           "specified endpoint. Please send all future requests to this endpoint.", 301, {
+                               "Endpoint": "%s.s3.%s.amazonaws.com" % (bucket, region), "Bucket": bucket})
+
+    # Buckets.
+
+    def _list_buckets(self, request: Request, bucket: str, key: str) -> Response:
+        return self._xml("ListAllMyBucketsResult", [
+            ("Owner", [("ID", ACCOUNT_ID)]),
+            ("Buckets", [("Bucket", [("Name", name), ("CreationDate", _iso(created)), ("BucketRegion", region)])
+                         for name, region, created in self._store.buckets()])])
+
+    def _create_bucket(self, request: Request, bucket: str, key: str) -> Response:
+        assert request.signer is not None
+        region = request.signer.region
+        if request.body:
+            wanted = _read(request.body, "CreateBucketConfiguration").findtext("LocationConstraint") or FIRST_REGION
+            if region not in (FIRST_REGION, wanted):
+                raise AwsError("IllegalLocationConstraintException", "The %s location constraint is incompatible for the "
+                               "region specific endpoint this request was sent to." % wanted, 400)
+            region = wanted
+        try:
+            new = self._store.create_bucket(bucket, region)
+        except ValueError:
+            raise AwsError("InvalidBucketName", "The specified bucket is not valid.", 400, {"BucketName": bucket}) from None
+        if not new and self._store.region(bucket) != FIRST_REGION:
+            raise AwsError("BucketAlreadyOwnedByYou", "Your previous request to create the named bucket succeeded and you "
+                           "already own it.", 409, {"BucketName": bucket})
+        headers = self.default_headers()
+        headers["Location"] = "/" + bucket
+        return Response(200, headers)
+
+    def _head_bucket(self, request: Request, bucket: str, key: str) -> Response:
+        headers = self.default_headers()
+        headers["x-amz-bucket-region"] = self._existing(bucket)
+        return Response(200, headers)
+
+    def _delete_bucket(self, request: Request, bucket: str, key: str) -> Response:
+        self._store.delete_bucket(bucket)
+        return Response(204, self.default_headers())
+
+    def _get_bucket_location(self, request: Request, bucket: str, key: str) -> Response:
+        region = self._existing(bucket)
+        # The one document of S3's whose outermost element holds the value itself.
+        body = markup.DECLARATION + markup.element("LocationConstraint", "" if region == FIRST_REGION else region, NAMESPACE)
+        headers = self.default_headers()
+        headers["Content-Type"] = "application/xml"
+        return Response(200, headers, body.encode())
+
+    def _existing(self, bucket: str) -> str:
+        region = self._store.region(bucket)
+        if region is None:
+            raise objects.no_such_bucket(bucket)
+        return region
+
+    def _list_objects(self, request: Request, bucket: str, key: str) -> Response:
+        asked = parameters(request)
+        if asked["list-type"] != "2":
+            raise AwsError("InvalidArgument", "Invalid List Type", 400)
+        encoding = asked.get("encoding-type")
+        if encoding not in (None, "url"):
+            raise AwsError("InvalidArgument", "Invalid Encoding Method specified in Request", 400, {
+                "ArgumentName": "encoding-type", "ArgumentValue": encoding or ""})
+        limit = min(MAX_LISTED, _number(asked, "max-keys", 0, 2**31 - 1, MAX_LISTED))
+        prefix, delimiter = asked.get("prefix", ""), asked.get("delimiter", "")
+        after, token = asked.get("start-after", ""), asked.get("continuation-token")
+        found, truncated = self._store.listing(bucket, prefix, delimiter,
+                                               after if token is None else _list_position(token), limit)
+
+        def shown(text: str) -> str:
+            return quote_plus(text, safe="/") if encoding else text
+
+        answer: Pairs = [
+            ("Name", bucket), ("Prefix", shown(prefix)), ("Delimiter", shown(delimiter) if delimiter else None),
+            ("MaxKeys", limit), ("EncodingType", encoding), ("KeyCount", len(found)), ("IsTruncated", truncated),
+            ("StartAfter", shown(after) if after else None), ("ContinuationToken", token),
+            ("NextContinuationToken", _list_token(found[-1][0]) if truncated else None)]
+        owner = [("ID", ACCOUNT_ID)] if asked.get("fetch-owner") == "true" else None
+        for name, stored in found:
+            if stored is None:
+                answer.append(("CommonPrefixes", [("Prefix", shown(name))]))
+                continue
+            answer.append(("Contents", [
+                ("Key", shown(name)), ("LastModified", _iso(stored.last_modified)), ("ETag", '"%s"' % stored.etag),
+                *_checksum_algorithm(stored), ("Size", stored.size), ("Owner", owner), ("StorageClass", "STANDARD")]))
+        return self._xml("ListBucketResult", answer)
+
+    # Objects.
+
     def _get_object(self, request: Request, bucket: str, key: str) -> Response:
         stored = self._store.find(bucket, key)
-        self._check_conditions(request, stored)
         headers = self.default_headers()
         headers["Last-Modified"] = formatdate(stored.last_modified, usegmt=True)
         headers["ETag"] = '"%s"' % stored.etag
+        if not_modified(request.fields, stored):
+            return Response(304, headers)
         headers["Accept-Ranges"] = "bytes"
-        headers["Content-Type"] = stored.content_type
-        headers.update(stored.metadata)
+        headers["Content-Type"] = stored.description.content_type
+        headers.update(stored.description.headers)
+        asked = parameters(request)
+        for name in _RESPONSE_HEADERS:
+            if "response-" + name in asked:
+                headers.pop("Content-Type" if name == "content-type" else name, None)
+                headers[name] = asked["response-" + name]
         span = byte_range(request.fields.get("range"), stored.size)
         status, first, length = 200, 0, stored.size
         if span is not None:
@@ -238,7 +308,7 @@ class S3Service:
             headers["Content-Range"] = "bytes %d-%d/%d" % (span[0], span[1], stored.size)
         elif request.fields.get("x-amz-checksum-mode", "").upper() == "ENABLED" and stored.checksums:
             headers.update(stored.checksums)
-            headers["x-amz-checksum-type"] = "FULL_OBJECT"
+            headers["x-amz-checksum-type"] = stored.checksum_type
         body: Union[bytes, FileSlice] = b""
         if request.method != "HEAD":
             try:
@@ -248,52 +318,151 @@ class S3Service:
                 return self._get_object(request, bucket, key)
         return Response(status, headers, body, length)
 
-    @staticmethod
-    def _check_conditions(request: Request, stored: StoredObject) -> None:
-        if_match = request.fields.get("if-match")
-        if if_match is not None and if_match != "*" and if_match.strip('"') != stored.etag:
-            raise AwsError("PreconditionFailed", "At least one of the pre-conditions you specified did not hold", 412,
-                           {"Condition": "If-Match"})
-
     def _put_object(self, request: Request, bucket: str, key: str) -> Response:
-        if request.fields.get("if-none-match") == "*":
-            try:
-                self._store.find(bucket, key)
-            except AwsError as error:
-                if error.code != "NoSuchKey":
-                    raise
-            else:
-                raise AwsError("PreconditionFailed", "At least one of the pre-conditions you specified did not hold", 412,
-                               {"Condition": "If-None-Match"})
-        content, fields = request.body, dict(request.fields)
-        if fields.get("x-amz-content-sha256", "").startswith("STREAMING-"):
-            content, trailers = _without_aws_chunks(content)
-            fields.update(trailers)
-        checksums = _verified_checksums(content, fields)
-        metadata = {name: value for name, value in fields.items() if name.startswith("x-amz-meta-")}
-        stored = self._store.put(bucket, key, content, fields.get("content-type", DEFAULT_CONTENT_TYPE), metadata, checksums)
+        content, fields = _upload_of(request)
+        sums = checksums.verified(content, fields)
+        stored = self._store.put(bucket, key, content, _description(fields), sums, _write_condition(fields, key))
         headers = self.default_headers()
         headers["ETag"] = '"%s"' % stored.etag
-        headers.update(checksums)
+        if sums:
+            headers.update({**sums, "x-amz-checksum-type": stored.checksum_type})
         return Response(200, headers)
+
+    def _copy_object(self, request: Request, bucket: str, key: str) -> Response:
+        fields = request.fields
+        if any(name.startswith("x-amz-copy-source-if-") for name in fields):
+            raise AwsError("NotImplemented", "The emulator copies without conditions on the source.", 501)
+        source_bucket, _, source_key = _decoded(fields["x-amz-copy-source"].lstrip("/")).partition("/")
+        source = self._store.find(source_bucket, source_key)
+        replace = fields.get("x-amz-metadata-directive", "COPY") == "REPLACE"
+        if (source_bucket, source_key) == (bucket, key) and not replace:
+            raise AwsError("InvalidRequest", "This copy request is illegal because it is trying to copy an object to itself "
+                           "without changing the object's metadata, storage class, website redirect location or encryption "
+                           "attributes.", 400)
+        # A composite checksum is none of the copy's, which has no parts.
+        sums = source.checksums if source.checksum_type == checksums.FULL_OBJECT else {}
+        stored = self._store.put_file(bucket, key, source.path, _description(fields) if replace else source.description,
+                                      sums, _write_condition(fields, key))
+        return self._xml("CopyObjectResult", [("LastModified", _iso(stored.last_modified)), ("ETag", '"%s"' % stored.etag),
+                                              *_checksum_members(sums)])
 
     def _delete_object(self, request: Request, bucket: str, key: str) -> Response:
-        self._store.delete(bucket, key)
+        self._store.delete(bucket, key, _write_condition(request.fields, key))
         return Response(204, self.default_headers())
 
-    def _create_bucket(self, request: Request, bucket: str, key: str) -> Response:
+    def _delete_objects(self, request: Request, bucket: str, key: str) -> Response:
+        content, fields = _upload_of(request)
+        if "content-md5" not in fields and checksums.stated(fields) is None:
+            raise AwsError("InvalidRequest", "Missing required header for this request: Content-MD5 OR x-amz-checksum-*", 400)
+        checksums.verified(content, fields)
+        self._existing(bucket)
+        wanted = _read(content, "Delete")
+        keys = [item.findtext("Key") or "" for item in wanted.findall("Object")]
+        if not 1 <= len(keys) <= MAX_DELETED or "" in keys:
+            raise _malformed_xml()
+        answer: Pairs = []
+        for name in keys:
+            try:
+                _check_key(name)
+                self._store.delete(bucket, name)
+            except AwsError as error:
+                answer.append(("Error", [("Key", name), ("Code", error.code), ("Message", error.message)]))
+            else:
+                if wanted.findtext("Quiet") != "true":
+                    answer.append(("Deleted", [("Key", name)]))
+        return self._xml("DeleteResult", answer)
+
+    # Uploads in parts.
+
+    def _create_upload(self, request: Request, bucket: str, key: str) -> Response:
+        fields = request.fields
+        algorithm = fields.get("x-amz-checksum-algorithm", "").lower() or None
+        kind = fields.get("x-amz-checksum-type", "").upper() or None
+        if algorithm is not None and algorithm not in checksums.ALGORITHMS:
+            raise AwsError("InvalidRequest", "Checksum algorithm provided is unsupported. Please try again with any of the "
+                           "valid types: [%s]" % ", ".join(name.upper() for name in checksums.ALGORITHMS), 400)
+        if kind is not None and (algorithm is None or kind not in checksums.ALGORITHMS[algorithm].types):
+            raise AwsError("InvalidRequest", "The %s checksum type cannot be used with the %s checksum algorithm."
+                           % (kind, algorithm and algorithm.upper()), 400)
+        if algorithm is not None and kind is None:
+            kind = checksums.ALGORITHMS[algorithm].types[0]
+        upload = self._store.create_upload(bucket, key, _description(fields), algorithm, kind or checksums.FULL_OBJECT)
+        answer = self._xml("InitiateMultipartUploadResult", [("Bucket", bucket), ("Key", key), ("UploadId", upload.id)])
+        if algorithm is not None:
+            answer.headers.update({"x-amz-checksum-algorithm": algorithm.upper(), "x-amz-checksum-type": kind})
+        return answer
+
+    def _upload_part(self, request: Request, bucket: str, key: str) -> Response:
+        asked = parameters(request)
         try:
-            self._store.create_bucket(bucket)
-        except ValueError:
-            raise AwsError("InvalidBucketName", "The specified bucket is not valid.", 400, {"BucketName": bucket}) from None
+            number = _number(asked, "partNumber", 1, MAX_PARTS, 0)
+        except AwsError:
+            number = 0
+        if number == 0:
+            raise AwsError("InvalidArgument", "Part number must be an integer between 1 and %d, inclusive" % MAX_PARTS, 400, {
+                "ArgumentName": "partNumber", "ArgumentValue": asked.get("partNumber", "")})
+        upload = self._store.upload(bucket, key, asked["uploadId"])
+        content, fields = _upload_of(request)
+        sums = checksums.verified(content, fields)
+        if upload.algorithm is not None:
+            name = checksums.HEADER + upload.algorithm
+            if sums and name not in sums:
+                raise AwsError("InvalidRequest", "Checksum Type mismatch occurred, expected checksum Type: %s, actual "
+                               "checksum Type: %s" % (upload.algorithm, next(iter(sums))[len(checksums.HEADER):]), 400)
+            sums = sums or {name: checksums.of_pieces(upload.algorithm, (content,))}
+        part = self._store.put_part(bucket, key, upload.id, number, content, sums)
         headers = self.default_headers()
-        headers["Location"] = "/" + bucket
+        headers["ETag"] = '"%s"' % part.etag
+        headers.update(sums)
         return Response(200, headers)
 
-    def _head_bucket(self, request: Request, bucket: str, key: str) -> Response:
-        if not self._store.has_bucket(bucket):
-            raise AwsError("NoSuchBucket", "The specified bucket does not exist", 404, {"BucketName": bucket})
-        return Response(200, self.default_headers())
+    def _list_parts(self, request: Request, bucket: str, key: str) -> Response:
+        asked = parameters(request)
+        upload = self._store.upload(bucket, key, asked["uploadId"])
+        limit = min(MAX_LISTED, _number(asked, "max-parts", 0, 2**31 - 1, MAX_LISTED))
+        marker = _number(asked, "part-number-marker", 0, 2**31 - 1, 0)
+        found = sorted((number, part) for number, part in upload.parts.items() if number > marker)
+        page = found[:limit]
+        whole = [] if upload.algorithm is None else [("ChecksumAlgorithm", upload.algorithm.upper()),
+                                                     ("ChecksumType", upload.checksum_type)]
+        return self._xml("ListPartsResult", [
+            ("Bucket", bucket), ("Key", key), ("UploadId", upload.id), ("PartNumberMarker", marker),
+            ("NextPartNumberMarker", page[-1][0] if page else 0), ("MaxParts", limit),
+            ("IsTruncated", 0 < limit < len(found)), ("StorageClass", "STANDARD"), *whole,
+            *(("Part", [("PartNumber", number), ("LastModified", _iso(part.last_modified)), ("ETag", '"%s"' % part.etag),
+                        ("Size", part.size), *_checksum_members(part.checksums)]) for number, part in page)])
+
+    def _complete_upload(self, request: Request, bucket: str, key: str) -> Response:
+        with self._completing:
+            return self._complete_alone(request, bucket, key)
+
+    def _complete_alone(self, request: Request, bucket: str, key: str) -> Response:
+        upload = self._store.upload(bucket, key, parameters(request)["uploadId"])
+        parts = _chosen_parts(upload, _read(request.body, "CompleteMultipartUpload"))
+        size = sum(part.size for part in parts)
+        if request.fields.get("x-amz-mp-object-size", str(size)) != str(size):
+            raise AwsError("InvalidRequest", "The provided 'x-amz-mp-object-size' header value does not match what was "
+                           "computed.", 400)
+        sums = {}
+        if upload.algorithm is not None:
+            name = checksums.HEADER + upload.algorithm
+            if upload.checksum_type == checksums.COMPOSITE:
+                sums[name] = checksums.composite(upload.algorithm, [part.checksums[name] for part in parts])
+            else:
+                sums[name] = checksums.of_pieces(upload.algorithm, objects.part_pieces(parts))
+            given = checksums.stated(request.fields)
+            if given is not None and sums.get(checksums.HEADER + given[0]) not in (given[1], given[1] + "-%d" % len(parts)):
+                raise checksums.mismatch(given[0])
+        stored = self._store.complete_upload(bucket, key, upload.id, parts, sums, _write_condition(request.fields, key))
+        kind = [("ChecksumType", stored.checksum_type)] if sums else []
+        return self._xml("CompleteMultipartUploadResult", [
+            ("Location", "%s://%s/%s/%s" % ("https" if request.secure else "http", request.fields.get("host", ""), bucket,
+                                            key)),
+            ("Bucket", bucket), ("Key", key), ("ETag", '"%s"' % stored.etag), *_checksum_members(sums), *kind])
+
+    def _abort_upload(self, request: Request, bucket: str, key: str) -> Response:
+        self._store.abort_upload(bucket, key, parameters(request)["uploadId"])
+        return Response(204, self.default_headers())
 
 
 def byte_range(header: Optional[str], size: int) -> Optional[Tuple[int, int]]:
@@ -318,42 +487,170 @@ def byte_range(header: Optional[str], size: int) -> Optional[Tuple[int, int]]:
     return first, last
 
 
-def _without_aws_chunks(body: bytes) -> Tuple[bytes, Dict[str, str]]:
-    """Content and trailers of a body in the aws-chunked coding, which SDKs use to send a checksum after the content.
+def not_modified(fields: Dict[str, str], stored: StoredObject) -> bool:
+    """Whether a read's conditions say that the client has the object already. Raises AwsError PreconditionFailed.
 
-    https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming-trailers.html
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-reads.html; a condition on the ETag outweighs the
+    one on the time that goes with it.
     """
-    content = bytearray()
-    position = 0
+    if "if-match" in fields:
+        if not _matches(fields["if-match"], stored):
+            raise _precondition_failed("If-Match")
+    elif "if-unmodified-since" in fields:
+        since = _http_date(fields["if-unmodified-since"])
+        if since is not None and int(stored.last_modified) > since:
+            raise _precondition_failed("If-Unmodified-Since")
+    if "if-none-match" in fields:
+        return _matches(fields["if-none-match"], stored)
+    since = _http_date(fields.get("if-modified-since", ""))
+    return since is not None and int(stored.last_modified) <= since
+
+
+def _write_condition(fields: Dict[str, str], key: str) -> Condition:
+    """What If-Match and If-None-Match demand of the object that is there.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+    """
+    if_match, if_none_match = fields.get("if-match"), fields.get("if-none-match")
+    if if_none_match not in (None, "*"):
+        raise AwsError("NotImplemented", "A header you provided implies functionality that is not implemented", 501,
+                       {"Header": "If-None-Match"})
+
+    def check(present: Optional[StoredObject]) -> None:
+        if if_none_match is not None and present is not None:
+            raise _precondition_failed("If-None-Match")
+        if if_match is not None:
+            if present is None:
+                raise objects.no_such_key(key)
+            if not _matches(if_match, present):
+                raise _precondition_failed("If-Match")
+
+    return check
+
+
+def _matches(etags: str, stored: StoredObject) -> bool:
+    return any(etag.strip() in ("*", stored.etag, '"%s"' % stored.etag) for etag in etags.split(","))
+
+
+def _precondition_failed(condition: str) -> AwsError:
+    return AwsError("PreconditionFailed", "At least one of the pre-conditions you specified did not hold", 412,
+                    {"Condition": condition})
+
+
+def _http_date(text: str) -> Optional[int]:
+    parts = parsedate(text)
+    return None if parts is None else calendar.timegm(parts)
+
+
+def _iso(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + ".%03dZ" % (seconds % 1 * 1000)
+
+
+def _decoded(text: str) -> str:
     try:
-        while True:
-            end = body.index(b"\r\n", position)
-            size = int(body[position:end].split(b";")[0], 16)
-            position = end + 2
-            if size == 0:
-                break
-            if body[position + size:position + size + 2] != b"\r\n":
-                raise ValueError("a chunk is longer or shorter than it says")
-            content += body[position:position + size]
-            position += size + 2
-        trailers = {}
-        for line in body[position:].decode("ascii").split("\r\n"):
-            if line:
-                name, _, value = line.partition(":")
-                trailers[name.strip().lower()] = value.strip()
+        return unquote_to_bytes(text.encode("utf-8", "surrogateescape")).decode("utf-8")
+    except UnicodeDecodeError:
+        raise AwsError("InvalidURI", "Couldn't parse the specified URI.", 400) from None
+
+
+def _check_key(key: str) -> None:
+    size = len(key.encode())
+    if size > MAX_KEY_BYTES:
+        raise AwsError("KeyTooLongError", "Your key is too long", 400, {"Size": str(size),
+                                                                        "MaxSizeAllowed": str(MAX_KEY_BYTES)})
+
+
+def _number(asked: Dict[str, str], name: str, smallest: int, largest: int, default: int) -> int:
+    text = asked.get(name)
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit() and smallest <= int(text) <= largest):
+        raise AwsError("InvalidArgument", "Provided %s not an integer or within integer range" % name, 400, {
+            "ArgumentName": name, "ArgumentValue": text})
+    return int(text)
+
+
+def _list_token(name: str) -> str:
+    return base64.b64encode(name.encode()).decode()
+
+
+def _list_position(token: str) -> str:
+    try:
+        return base64.b64decode(token, validate=True).decode("utf-8")
+    except (binascii.Error, ValueError):
+        raise AwsError("InvalidArgument", "The continuation token provided is incorrect", 400, {
+            "ArgumentName": "continuation-token", "ArgumentValue": token}) from None
+
+
+def _malformed_xml() -> AwsError:
+    return AwsError("MalformedXML", "The XML you provided was not well-formed or did not validate against our published "
+                    "schema", 400)
+
+
+def _read(body: bytes, name: str) -> ElementTree.Element:
+    try:
+        return markup.parsed(body, name)
     except ValueError:
-        raise AwsError("IncompleteBody", "The request body is not in the aws-chunked coding that it announces.", 400) from None
-    return bytes(content), trailers
+        raise _malformed_xml() from None
 
 
-def _verified_checksums(content: bytes, fields: Dict[str, str]) -> Dict[str, str]:
-    """The x-amz-checksum-… members that the emulator can compute. Raises AwsError BadDigest when one does not match."""
-    verified = {}
-    for algorithm, compute in _CHECKSUMS.items():
-        name = "x-amz-checksum-" + algorithm
-        if name in fields:
-            if base64.b64encode(compute(content)).decode() != fields[name]:
-                raise AwsError("BadDigest", "The %s you specified did not match the calculated checksum." % algorithm.upper(),
-                               400)
-            verified[name] = fields[name]
-    return verified
+def _upload_of(request: Request) -> Tuple[bytes, Dict[str, str]]:
+    """Content and headers of an upload, with the trailers and without the coding that they came in."""
+    fields = dict(request.fields)
+    if not fields.get("x-amz-content-sha256", "").startswith("STREAMING-"):
+        return request.body, fields
+    content, trailers = checksums.without_aws_chunks(request.body)
+    if fields.get("x-amz-decoded-content-length", str(len(content))) != str(len(content)):
+        raise AwsError("IncompleteBody", "You did not provide the number of bytes specified by the Content-Length HTTP "
+                       "header", 400)
+    fields.update(trailers)
+    codings = [coding.strip() for coding in fields.pop("content-encoding", "").split(",")]
+    kept = [coding for coding in codings if coding not in ("", "aws-chunked")]
+    if kept:
+        fields["content-encoding"] = ",".join(kept)
+    return content, fields
+
+
+def _description(fields: Dict[str, str]) -> Description:
+    return Description(fields.get("content-type", objects.DEFAULT_CONTENT_TYPE), {
+        name: value for name, value in fields.items() if name.startswith("x-amz-meta-") or name in _KEPT_HEADERS})
+
+
+def _checksum_members(sums: Dict[str, str]) -> Pairs:
+    """The elements ChecksumCRC32 and the like."""
+    return [("Checksum" + name[len(checksums.HEADER):].upper(), value) for name, value in sums.items()]
+
+
+def _checksum_algorithm(stored: StoredObject) -> Pairs:
+    return [pair for name in stored.checksums for pair in (
+        ("ChecksumAlgorithm", name[len(checksums.HEADER):].upper()), ("ChecksumType", stored.checksum_type))]
+
+
+def _chosen_parts(upload: Upload, wanted: ElementTree.Element) -> List[Part]:
+    """The parts that a CompleteMultipartUpload names. Raises AwsError."""
+    items = wanted.findall("Part")
+    try:
+        numbers = [int(item.findtext("PartNumber") or "") for item in items]
+    except ValueError:
+        raise _malformed_xml() from None
+    if not items:
+        raise _malformed_xml()
+    if any(later <= earlier for earlier, later in zip(numbers, numbers[1:])):
+        raise AwsError("InvalidPartOrder", "The list of parts was not in ascending order. Parts must be ordered by part "
+                       "number.", 400, {"UploadId": upload.id})
+    parts = []
+    for number, item in zip(numbers, items):
+        part, etag = upload.parts.get(number), (item.findtext("ETag") or "").strip('"')
+        sums = {} if part is None else dict(_checksum_members(part.checksums))
+        given = {child.tag: child.text for child in item if child.tag.startswith("Checksum")}
+        if part is None or etag != part.etag or any(sums.get(name) != value for name, value in given.items()):
+            raise AwsError("InvalidPart", "One or more of the specified parts could not be found. The part may not have been "
+                           "uploaded, or the specified entity tag may not match the part's entity tag.", 400, {
+                               "UploadId": upload.id, "PartNumber": str(number), "ETag": etag})
+        parts.append(part)
+    for number, part in list(zip(numbers, parts))[:-1]:
+        if part.size < objects.MIN_PART_BYTES:
+            raise AwsError("EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size", 400, {
+                "ProposedSize": str(part.size), "MinSizeAllowed": str(objects.MIN_PART_BYTES), "PartNumber": str(number),
+                "ETag": part.etag})
+    return parts

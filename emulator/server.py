@@ -7,34 +7,43 @@ import ssl
 import threading
 import time
 import traceback
-from typing import Callable, Dict, Optional, Tuple
+from typing import Callable, NamedTuple, Optional, Sequence
 
-from . import athena, control, s3
-from .athena import AthenaService
-from .authorization import Verifier
+from . import control
 from .control import Control
 from .delivery import CloseConnection, close, hang, send, send_with_fault
 from .errors import AwsError
 from .faults import Faults, Rule, set_headers
 from .journal import Entry, Journal
-from .s3 import S3Service
 from .settings import Settings
-from .wire import BadRequest, Request, RequestReader, Response
+from .wire import BadRequest, Request, RequestReader, Response, Signer
 
 BACKLOG = 1024
 
 
-class Server:
-    """One port for Athena, S3 and, when control_service is given, the control paths."""
+class Service(NamedTuple):
+    """One of the services behind the port.
 
-    def __init__(self, athena_service: AthenaService, s3_service: S3Service, verifier: Verifier, faults: Faults,
-                 journal: Journal, settings: Settings, control_service: Optional[Control],
-                 tls: Optional[ssl.SSLContext]):
-        self._services: Dict[str, Tuple[Callable[[str, Request], Response], Callable[[AwsError, Request], Response]]] = {
-            "athena": (athena_service.handle, athena_service.refuse),
-            "s3": (s3_service.handle, s3_service.refuse),
-        }
-        self._verifier = verifier
+    operation_name: of a request to it, None for a request that is not. verify: whose the request is, where it is signed;
+    handle: carries it out; both raise AwsError. refuse: makes the answer of an error.
+    """
+
+    name: str
+    operation_name: Callable[[Request], Optional[str]]
+    verify: Callable[[Request, str], Optional[Signer]]
+    handle: Callable[[str, Request], Response]
+    refuse: Callable[[AwsError, Request], Response]
+
+
+class Server:
+    """One port for all services and, when control_service is given, the control paths.
+
+    services: a request is for the first of them that has a name for it; the last has one for all.
+    """
+
+    def __init__(self, services: Sequence[Service], faults: Faults, journal: Journal, settings: Settings,
+                 control_service: Optional[Control], tls: Optional[ssl.SSLContext]):
+        self._services = services
         self._faults = faults
         self._journal = journal
         self._settings = settings
@@ -98,28 +107,25 @@ class Server:
             pass
 
     def _answer(self, sock: socket.socket, request: Request, connection: int) -> None:
-        if request.method == "POST" and "x-amz-target" in request.fields:
-            service, operation = "athena", athena.operation_name(request)
-        else:
-            service, operation = "s3", s3.operation_name(request)
-        entry = self._journal.begin(connection, service, operation, request)
+        service, operation = next((service, name) for service, name in (
+            (service, service.operation_name(request)) for service in self._services) if name is not None)
+        entry = self._journal.begin(connection, service.name, operation, request)
         try:
             self._answer_in_flight(sock, request, service, operation, entry)
         finally:
             self._journal.end()
 
-    def _answer_in_flight(self, sock: socket.socket, request: Request, service: str, operation: str,
+    def _answer_in_flight(self, sock: socket.socket, request: Request, service: Service, operation: str,
                           entry: Entry) -> None:
-        handle, refuse = self._services[service]
         refusal: Optional[AwsError] = None
         try:
-            self._verifier.verify(request, service)
+            request.signer = service.verify(request, operation)
             entry.authorized = True
         except AwsError as error:
             refusal = error
         rule = self._faults.match(operation, request)
         if rule is None:
-            response = self._carry_out(handle, refuse, operation, request, refusal)
+            response = self._carry_out(service, operation, request, refusal)
             if self._settings.delay_seconds:
                 time.sleep(self._settings.delay_seconds)
             entry.status = response.status
@@ -130,28 +136,27 @@ class Server:
         entry.fault = True
         true_answer = None
         if rule.applies_request:
-            true_answer = self._carry_out(handle, refuse, operation, request, refusal)
+            true_answer = self._carry_out(service, operation, request, refusal)
         if true_answer is None or rule.has_answer:
-            response = rule.answer(request, refuse)
+            response = rule.answer(request, service.refuse)
         else:
             response = true_answer
         set_headers(response, rule.get("set_headers", {}))
         self._deliver(sock, response, rule, entry)
 
     @staticmethod
-    def _carry_out(handle: Callable[[str, Request], Response], refuse: Callable[[AwsError, Request], Response],
-                   operation: str, request: Request, refusal: Optional[AwsError]) -> Response:
+    def _carry_out(service: Service, operation: str, request: Request, refusal: Optional[AwsError]) -> Response:
         try:
             if refusal is not None:
                 raise refusal
-            return handle(operation, request)
+            return service.handle(operation, request)
         except AwsError as error:
-            return refuse(error, request)
+            return service.refuse(error, request)
         except Exception as error:
             # A mistake of the emulator's own looks to clients like one of AWS's.
             traceback.print_exc()
-            code = "InternalError" if operation.startswith("S3.") else "InternalServerException"
-            return refuse(AwsError(code, "The emulator failed: %r" % error, 500), request)
+            code = "InternalServerException" if service.name == "athena" else "InternalError"
+            return service.refuse(AwsError(code, "The emulator failed: %r" % error, 500), request)
 
     def _deliver(self, sock: socket.socket, response: Response, rule: Rule, entry: Entry) -> None:
         pause = rule.get("delay", 0) + self._settings.delay_seconds

@@ -16,12 +16,15 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from .errors import invalid_request
 from .interpreter import Interpreter, InterpreterDied
-from .s3 import ObjectStore
+from .objects import Description, ObjectStore
 from .settings import Settings
 
 ENDED_SESSION_STATES = ("TERMINATED", "FAILED")
 ENDED_CALCULATION_STATES = ("COMPLETED", "FAILED", "CANCELED")
 MAX_REASON_CHARACTERS = 1024
+
+# How kernel.py, which imports nothing of the emulator, is told of SparkProperties.
+SPARK_PROPERTIES = "ATHENA_EMULATOR_SPARK_PROPERTIES"
 DEFAULT_IDLE_TIMEOUT_MINUTES = 20
 DEFAULT_MAX_CONCURRENT_DPUS = 20
 
@@ -32,6 +35,7 @@ INSIST_SECONDS = 0.05
 # https://docs.aws.amazon.com/athena/latest/ug/notebooks-spark-troubleshooting-sessions.html
 TERMINATED_REASON = "Session was terminated per request"
 RESULT_TYPE = "application/vnd.aws.athena.v1+json"
+TEXT = Description("text/plain; charset=utf-8")
 
 
 def timestamp(seconds: float) -> float:
@@ -284,7 +288,9 @@ class Session:
                 self._enter("IDLE")
 
     def _start_interpreter(self) -> None:
-        interpreter = Interpreter(self._manager.python, self._directory, self._manager.environment)
+        properties = json.dumps(self.request["EngineConfiguration"].get("SparkProperties", {}))
+        interpreter = Interpreter(self._manager.python, self._directory,
+                                  {**self._manager.environment, SPARK_PROPERTIES: properties})
         with self._manager.lock:
             self._interpreter = interpreter
             if self._closing is not None:
@@ -361,14 +367,14 @@ class Session:
         store, bucket = self._manager.store, self._manager.bucket
         for name, path in (("stdout", stdout), ("stderr", stderr)):
             if os.path.exists(path):
-                store.put_file(bucket, prefix + name, path, "text/plain; charset=utf-8")
+                store.put_file(bucket, prefix + name, path, TEXT)
                 os.unlink(path)
             else:
-                store.put(bucket, prefix + name, b"", "text/plain; charset=utf-8")
+                store.put(bucket, prefix + name, b"", TEXT)
         result = {"status": "ok" if error is None else "error", "execution_count": len(self.calculations)}
         if error is not None:
             result["error"] = error
-        store.put(bucket, prefix + "result", json.dumps(result).encode(), RESULT_TYPE)
+        store.put(bucket, prefix + "result", json.dumps(result).encode(), Description(RESULT_TYPE))
 
 
 class SessionManager:
@@ -405,6 +411,7 @@ class SessionManager:
 
     def session(self, session_id: str) -> Session:
         """Raises AwsError when there is none of that id."""
+        self._forget_old()
         session = self._sessions.get(session_id)
         if session is None:
             raise invalid_request("Session %s is not found." % session_id)
@@ -412,6 +419,7 @@ class SessionManager:
 
     def calculation(self, calculation_id: str) -> Calculation:
         """Raises AwsError when there is none of that id."""
+        self._forget_old()
         calculation = self._calculations.get(calculation_id)
         if calculation is None:
             raise invalid_request("Calculation execution %s is not found." % calculation_id)
@@ -419,7 +427,19 @@ class SessionManager:
 
     def sessions(self) -> List[Session]:
         """All sessions, oldest first."""
+        self._forget_old()
         return list(self._sessions.values())
+
+    def _forget_old(self) -> None:
+        """Forgets sessions that ended longer ago than the settings' retention, with their calculations. Objects stay."""
+        if self.settings.retention_seconds is None:
+            return
+        before = time.time() - self.settings.retention_seconds
+        for session in list(self._sessions.values()):
+            if session.ended is not None and session.ended < before:
+                del self._sessions[session.id]
+                for calculation in session.calculations:
+                    del self._calculations[calculation.id]
 
     def reset(self) -> None:
         """Ends all sessions and forgets them. Called without the lock."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 CALCULATION_STATES = ("CREATING", "CREATED", "QUEUED", "RUNNING", "CANCELING", "CANCELED", "COMPLETED", "FAILED")
+ACCOUNT_ID = "123456789012"
 SESSION_STATES = ("CREATING", "CREATED", "IDLE", "BUSY", "TERMINATING", "TERMINATED", "DEGRADED", "FAILED")
+
+_OPTIONAL = ("credential_lifetime_seconds", "retention_seconds")
 
 
 class Settings:
@@ -20,6 +23,8 @@ class Settings:
     idle_minute_seconds: length of one minute of SessionIdleTimeoutInMinutes, so that tests need not wait for real ones.
     results_for: the states of a calculation in which GetCalculationExecution shows its Result.
     expired_access_keys: access key ids whose security token counts as expired.
+    credential_lifetime_seconds: how long issued credentials hold; None for as long as was asked.
+    retention_seconds: how long sessions, with their calculations, are remembered once they have ended; None for ever.
     """
 
     clock_offset_seconds: float
@@ -30,6 +35,8 @@ class Settings:
     idle_minute_seconds: float
     results_for: List[str]
     expired_access_keys: List[str]
+    credential_lifetime_seconds: Optional[float]
+    retention_seconds: Optional[float]
 
     def __init__(self, session_start_seconds: float = 0.0):
         self._defaults: Dict[str, Any] = {
@@ -41,6 +48,8 @@ class Settings:
             "idle_minute_seconds": 60.0,
             "results_for": ["COMPLETED"],
             "expired_access_keys": [],
+            "credential_lifetime_seconds": None,
+            "retention_seconds": None,
         }
         self.reset()
 
@@ -58,6 +67,8 @@ class Settings:
         for name, value in changes.items():
             if name not in self._defaults:
                 raise ValueError("no setting is called %r; there are %s" % (name, ", ".join(self._defaults)))
+            if name in _OPTIONAL and value is None:
+                continue
             if name.endswith("_seconds"):
                 if isinstance(value, bool) or not isinstance(value, (int, float)):
                     raise ValueError("%s takes a number of seconds" % name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 from http import HTTPStatus
-from typing import BinaryIO, Dict, Iterator, List, Optional, Tuple, Union
+from typing import BinaryIO, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_BODY_BYTES = 1024 * 1024 * 1024
@@ -25,16 +25,24 @@ class BadRequest(Exception):
         self.status = status
 
 
+class Signer(NamedTuple):
+    """Whose key signed a request, and for which region."""
+
+    access_key_id: str
+    region: str
+
+
 class Request:
     """One request as it came.
 
     method: as sent. path, query: the two halves of the request target, still percent-encoded; query is '' where
     there is none. headers: (lower-case name, value without surrounding white space) in the order received; bytes
     that are not UTF-8 are kept as surrogate escapes. fields: the same by name, repeated ones joined with ','.
-    body: after any chunked coding has been removed. secure: whether it came over TLS.
+    body: after any chunked coding has been removed. secure: whether it came over TLS. signer: who signed it, once that
+    has been verified (authorization.py).
     """
 
-    __slots__ = ("method", "path", "query", "headers", "fields", "body", "secure", "keep_alive")
+    __slots__ = ("method", "path", "query", "headers", "fields", "body", "secure", "keep_alive", "signer")
 
     def __init__(self, method: str, target: str, headers: List[Tuple[str, str]], body: bytes = b"",
                  secure: bool = False, keep_alive: bool = True):
@@ -48,6 +56,7 @@ class Request:
         self.body = body
         self.secure = secure
         self.keep_alive = keep_alive
+        self.signer: Optional[Signer] = None
 
 
 class FileSlice:
@@ -75,7 +84,8 @@ class FileSlice:
 
 
 class Response:
-    """What is to be sent. headers is a dict in the order to send, None for a header to be left out; Content-Length is added by head() where it is missing.
+    """What is to be sent. headers is a dict in the order to send, None for a header to be left out; Content-Length is added
+    by head() where it is missing.
 
     content_length is set only by an answer to HEAD, which states the length of a body that it does not carry.
     """

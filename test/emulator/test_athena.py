@@ -93,6 +93,18 @@ class Sessions(EmulatorTest):
         self.assertEqual(self.session_state(other), "FAILED")
         self.assertEqual(self.call("TerminateSession", SessionId=other), {"State": "FAILED"})
 
+    def test_retention(self):
+        session, other = self.start_session(), self.start_session()
+        calculation = self.run_code(session, "1")["CalculationExecutionId"]
+        self.settings(retention_seconds=0.3)
+        self.call("TerminateSession", SessionId=session)
+        self.until(lambda: self.session_state(session), ("TERMINATED",), 3)
+        self.assertEqual(self.calculation_state(calculation), "COMPLETED")
+        time.sleep(0.4)
+        self.refused("GetSession", {"SessionId": session})
+        self.refused("GetCalculationExecution", {"CalculationExecutionId": calculation})
+        self.assertEqual([item["SessionId"] for item in self.call("ListSessions", WorkGroup="spark")["Sessions"]], [other])
+
     def test_unknown_ids(self):
         for operation in ("GetSession", "GetSessionStatus", "TerminateSession", "ListCalculationExecutions",
                           "ListExecutors"):

@@ -1,13 +1,17 @@
 """Every operation through boto3, as a user's own program would call it."""
 
+import io
 import time
 import unittest
 import uuid
 
 from client import ACCESS_KEY, BUCKET, SECRET_KEY, EmulatorTest
+from emulator import model
 
 try:
     import boto3
+    from boto3.s3.transfer import TransferConfig
+    from botocore import xform_name
     from botocore.config import Config
     from botocore.exceptions import ClientError
 except ImportError:
@@ -118,6 +122,92 @@ boto3.client('s3').put_object(Bucket='%s', Key='from/inside', Body=b'42')""" % B
             self.assertEqual(self.error(self.s3.get_object, Bucket=BUCKET, Key=key)["Error"]["Code"], "NoSuchKey")
         self.s3.create_bucket(Bucket="another")
         self.s3.head_bucket(Bucket="another")
+
+    def test_lists_with_pages(self):
+        keys = sorted("folder/%s%d" % (name, number) for name in ("a b+", "<&>", "ü") for number in range(3))
+        for key in keys:
+            self.s3.put_object(Bucket=BUCKET, Key=key, Body=b"x")
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix="folder/",
+                                                                 PaginationConfig={"PageSize": 2})
+        self.assertEqual([item["Key"] for page in pages for item in page["Contents"]], keys)
+        page = self.s3.list_objects_v2(Bucket=BUCKET, Delimiter="/")
+        self.assertEqual([item["Prefix"] for item in page["CommonPrefixes"]], ["folder/"])
+        answer = self.s3.delete_objects(Bucket=BUCKET, Delete={"Objects": [{"Key": key} for key in keys]})
+        self.assertEqual(sorted(item["Key"] for item in answer["Deleted"]), keys)
+        self.assertEqual(self.s3.list_objects_v2(Bucket=BUCKET)["KeyCount"], 0)
+
+    def test_a_large_file(self):
+        content = b"0123456789abcdef" * (11 * 1024 * 1024 // 16)
+        config = TransferConfig(multipart_threshold=5 * 1024 * 1024, multipart_chunksize=5 * 1024 * 1024)
+        self.s3.upload_fileobj(io.BytesIO(content), BUCKET, "large", Config=config)
+        got = self.s3.get_object(Bucket=BUCKET, Key="large")
+        self.assertEqual(got["Body"].read(), content)
+        self.assertTrue(got["ETag"].endswith('-3"'))
+        self.assertTrue(got["ChecksumCRC32"])
+        names = [entry["operation"] for entry in self.log()["requests"]]
+        self.assertEqual((names[0], names[1:4], names[4]),
+                         ("S3.CreateMultipartUpload", ["S3.UploadPart"] * 3, "S3.CompleteMultipartUpload"))
+        self.s3.copy_object(Bucket=BUCKET, Key="copy", CopySource={"Bucket": BUCKET, "Key": "large"})
+        self.assertEqual(self.s3.head_object(Bucket=BUCKET, Key="copy")["ContentLength"], len(content))
+
+    def test_parts_by_hand(self):
+        upload = {"Bucket": BUCKET, "Key": "parts"}
+        upload["UploadId"] = self.s3.create_multipart_upload(**upload, ChecksumAlgorithm="SHA256")["UploadId"]
+        part = self.s3.upload_part(**upload, PartNumber=1, Body=b"x", ChecksumAlgorithm="SHA256")
+        self.assertEqual([item["ETag"] for item in self.s3.list_parts(**upload)["Parts"]], [part["ETag"]])
+        chosen = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"], "ChecksumSHA256": part["ChecksumSHA256"]}]}
+        wrong = {"Parts": [{**chosen["Parts"][0], "ETag": '"0"'}]}
+        self.assertEqual(self.error(self.s3.complete_multipart_upload, **upload, MultipartUpload=wrong)["Error"]["Code"],
+                         "InvalidPart")
+        done = self.s3.complete_multipart_upload(**upload, MultipartUpload=chosen, IfNoneMatch="*")
+        self.assertTrue(done["ChecksumSHA256"].endswith("-1"))
+        self.assertEqual(self.error(self.s3.abort_multipart_upload, **upload)["Error"]["Code"], "NoSuchUpload")
+
+    def test_conditions(self):
+        etag = self.s3.put_object(Bucket=BUCKET, Key="key", Body=b"1", IfNoneMatch="*")["ETag"]
+        for members in ({"IfNoneMatch": "*"}, {"IfMatch": '"0"'}):
+            response = self.error(self.s3.put_object, Bucket=BUCKET, Key="key", Body=b"2", **members)
+            self.assertEqual(response["Error"]["Code"], "PreconditionFailed")
+        self.s3.put_object(Bucket=BUCKET, Key="key", Body=b"2", IfMatch=etag)
+        self.assertEqual(self.error(self.s3.get_object, Bucket=BUCKET, Key="key", IfMatch=etag)["ResponseMetadata"]
+                         ["HTTPStatusCode"], 412)
+
+    def test_buckets_and_regions(self):
+        self.s3.create_bucket(Bucket="elsewhere", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        self.assertEqual(self.s3.get_bucket_location(Bucket="elsewhere")["LocationConstraint"], "eu-west-1")
+        self.assertIsNone(self.s3.get_bucket_location(Bucket=BUCKET)["LocationConstraint"])
+        self.assertEqual([item["Name"] for item in self.s3.list_buckets()["Buckets"]], [BUCKET, "elsewhere"])
+        # boto3 learns the region from the answer and signs anew.
+        self.s3.put_object(Bucket="elsewhere", Key="key", Body=b"x")
+        self.assertEqual([(entry["operation"], entry["status"]) for entry in self.log()["requests"]][-2:],
+                         [("S3.PutObject", 301), ("S3.PutObject", 200)])
+        self.assertEqual(self.error(self.s3.delete_bucket, Bucket="elsewhere")["Error"]["Code"], "BucketNotEmpty")
+        self.s3.delete_object(Bucket="elsewhere", Key="key")
+        self.s3.delete_bucket(Bucket="elsewhere")
+
+    def test_every_operation_is_driven_and_fails_as_the_model_says(self):
+        session = self.idle_session()
+        calculation = self.athena.start_calculation_execution(SessionId=session, CodeBlock="1")["CalculationExecutionId"]
+        self.ended(calculation)
+        known = {"SessionId": session, "CalculationExecutionId": calculation, "WorkGroup": "spark",
+                 "NotebookId": str(uuid.uuid4()), "EngineConfiguration": {}, "CodeBlock": "1"}
+        for operation in sorted(model.INPUTS, key=lambda name: (name == "TerminateSession", name)):
+            with self.subTest(operation):
+                call = getattr(self.athena, xform_name(operation))
+                described = self.athena.meta.service_model.operation_model(operation)
+                modelled = tuple(self.athena.exceptions.from_code(shape.name) for shape in described.error_shapes)
+                required = described.input_shape.required_members
+                members = {name: known[name] for name in required}
+                if operation == "StartCalculationExecution":
+                    members["CodeBlock"] = "1"
+                answer = call(**members)
+                for name in described.output_shape.required_members:
+                    self.assertIn(name, answer)
+                if required and required[0] != "NotebookId":
+                    with self.assertRaises(modelled) as raised:
+                        call(**{**members, required[0]: "nowhere"})
+                    self.assertEqual(raised.exception.response["ResponseMetadata"]["HTTPStatusCode"], 400)
+        self.assertEqual({entry["operation"] for entry in self.log()["requests"]}, set(model.INPUTS))
 
     def test_retries(self):
         self.faults({"operation": "ListEngineVersions", "error": "ThrottlingException", "message": "Rate exceeded"},

@@ -9,17 +9,95 @@ import uuid
 from client import SHARED, EmulatorTest
 from emulator import model
 
+try:
+    from botocore import loaders
+except ImportError:
+    loaders = None
+
 MODEL = os.path.join(SHARED, "vectors", "botocore", "athena-service-2.json")
 
 
-@unittest.skipUnless(os.path.isfile(MODEL), "no API model of Athena at %s" % MODEL)
-class AgainstTheModel(EmulatorTest):
+# Values of which one fits each pattern of the model.
+SAMPLES = ("x" * 40, "00000000-0000-0000-0000-000000000000", "arn:aws:iam::123456789012:role/etl", "s3://bucket/folder", "x")
+
+
+class AgainstAModel(EmulatorTest):
+    """What is held against a model. load(): it, as JSON."""
 
     @classmethod
     def setUpClass(cls):
-        with open(MODEL, encoding="utf-8") as file:
-            loaded = json.load(file)
+        loaded = cls.load()
         cls.operations, cls.shapes = loaded["operations"], loaded["shapes"]
+
+    def fits(self, shape, value):
+        return shape.get("min", 0) <= len(value) <= shape.get("max", 10 ** 9) and (
+            "pattern" not in shape or re.fullmatch(self.translated(shape["pattern"]), value) is not None)
+
+    @staticmethod
+    def translated(pattern):
+        """A pattern of the model, which is written in UTF-16, as Python has it."""
+        return pattern.replace("\\uD800\\uDC00-\\uDBFF\\uDFFF", "\\U00010000-\\U0010FFFF")
+
+    def sample(self, name):
+        """A value that keeps to a shape."""
+        shape = self.shapes[name]
+        kind = shape["type"]
+        if kind == "structure":
+            return {member: self.sample(shape["members"][member]["shape"]) for member in shape.get("required", ())}
+        if kind == "list":
+            return [self.sample(shape["member"]["shape"])]
+        if kind == "map":
+            return {self.sample(shape["key"]["shape"]): self.sample(shape["value"]["shape"])}
+        if kind == "string":
+            return shape["enum"][0] if "enum" in shape else next(value for value in SAMPLES if self.fits(shape, value))
+        return {"boolean": True}.get(kind, shape.get("min", 1))
+
+    def violations(self, name):
+        """Values that break one rule of a shape each, with words of the answer."""
+        shape = self.shapes[name]
+        kind = shape["type"]
+        if kind == "structure":
+            whole = self.sample(name)
+            for member in shape.get("required", ()):
+                yield {key: value for key, value in whole.items() if key != member}, "must not be null"
+            for member, item in shape["members"].items():
+                for value, words in self.violations(item["shape"]):
+                    yield {**whole, member: value}, words
+        elif kind == "list":
+            for value, words in self.violations(shape["member"]["shape"]):
+                yield [value], words
+        elif kind == "map":
+            for value, words in self.violations(shape["value"]["shape"]):
+                yield {self.sample(shape["key"]["shape"]): value}, words
+            for key, words in self.violations(shape["key"]["shape"]):
+                yield {key: self.sample(shape["value"]["shape"])}, words
+        elif kind == "integer":
+            if "min" in shape:
+                yield shape["min"] - 1, "greater than or equal to %d" % shape["min"]
+            if "max" in shape:
+                yield shape["max"] + 1, "less than or equal to %d" % shape["max"]
+        elif kind == "string":
+            if shape.get("min", 0) > 0:
+                yield "x" * (shape["min"] - 1), "length greater than or equal to %d" % shape["min"]
+            if "max" in shape:
+                yield "x" * (shape["max"] + 1), "length less than or equal to %d" % shape["max"]
+            if "enum" in shape:
+                yield "NOWHERE", "enum value set"
+            if "pattern" in shape:
+                wrong = next((value for value in ("a b:*", "\0") if not self.fits({"pattern": shape["pattern"]}, value)), None)
+                if wrong is not None:
+                    yield wrong, "regular expression pattern"
+
+    def test_every_violation_is_refused(self):
+        count = 0
+        for operation in model.INPUTS:
+            allowed = [item["shape"] for item in self.operations[operation]["errors"]]
+            for members, words in self.violations(self.operations[operation]["input"]["shape"]):
+                with self.subTest(operation, members=str(members)[:200], words=words):
+                    self.assertIn("InvalidRequestException", allowed)
+                    self.assertIn(words, self.refused(operation, members).message)
+                    count += 1
+        self.assertGreater(count, 100)
 
     def check_value(self, name, value, path):
         """Every member that an answer holds is in the model, of its type, and of an enum's values."""
@@ -46,8 +124,8 @@ class AgainstTheModel(EmulatorTest):
                 self.assertIn(value, shape["enum"], path)
             self.assertGreaterEqual(len(value), shape.get("min", 0), path)
             self.assertLessEqual(len(value), shape.get("max", 10 ** 9), path)
-            if "pattern" in shape and "\\uD800" not in shape["pattern"]:
-                self.assertRegex(value, re.compile(shape["pattern"]), path)
+            if "pattern" in shape:
+                self.assertIsNotNone(re.fullmatch(self.translated(shape["pattern"]), value), path)
         elif kind == "timestamp":
             self.assertIsInstance(value, (int, float), path)
         elif kind in ("integer", "long"):
@@ -113,6 +191,27 @@ class AgainstTheModel(EmulatorTest):
             if wanted is model.String:
                 self.assertEqual(None if ours.enum is None else list(ours.enum), shape.get("enum"), path)
                 self.assertEqual(ours.pattern is None, "pattern" not in shape, path)
+
+
+@unittest.skipUnless(os.path.isfile(MODEL), "no API model of Athena at %s" % MODEL)
+class AgainstTheStoredModel(AgainstAModel):
+
+    @staticmethod
+    def load():
+        with open(MODEL, encoding="utf-8") as file:
+            return json.load(file)
+
+
+@unittest.skipIf(loaders is None, "botocore is not installed for this Python")
+class AgainstBotocoresModel(AgainstAModel):
+
+    @staticmethod
+    def load():
+        return loaders.Loader().load_service_model("athena", "service-2")
+
+
+# Its tests are run by the classes that have a model.
+del AgainstAModel
 
 
 if __name__ == "__main__":

@@ -1,18 +1,19 @@
 """Objects and buckets."""
 
+import base64
 import datetime
 import hashlib
 import unittest
-from urllib.parse import quote
+from urllib.parse import quote, unquote_plus
 from xml.etree import ElementTree
 
 from client import BUCKET, EmulatorTest
-from emulator import s3
+from emulator import checksums, markup, s3
 
 CONTENT = bytes(range(256)) * 4
 
 
-class Objects(EmulatorTest):
+class S3Test(EmulatorTest):
 
     def put(self, key, content=CONTENT, **headers):
         target = "/%s/%s" % (BUCKET, quote(key, safe="/~"))
@@ -25,6 +26,9 @@ class Objects(EmulatorTest):
         self.assertEqual((answer.status, error.findtext("Code"), answer.headers["content-type"]),
                          (status, code, "application/xml"))
         return error
+
+
+class Objects(S3Test):
 
     def test_put_get_head_delete(self):
         target = self.put("folder/key", content_type="text/csv", x_amz_meta_color="blue")
@@ -122,8 +126,190 @@ class Objects(EmulatorTest):
         self.assertEqual(response.status, 200)
         self.assertEqual(self.client.s3("GET", target).body, b"hello world")
 
+    def test_conditional_reads_and_writes(self):
+        target = self.put("key")
+        head = self.client.s3("HEAD", target).headers
+        for headers, status in (({"if-none-match": head["etag"]}, 304), ({"if-none-match": '"0"'}, 200),
+                                ({"if-none-match": "*"}, 304), ({"if-match": '"0", %s' % head["etag"]}, 200),
+                                ({"if-modified-since": head["last-modified"]}, 304),
+                                ({"if-unmodified-since": head["last-modified"]}, 200),
+                                ({"if-unmodified-since": "Sat, 01 Jan 2000 00:00:00 GMT"}, 412),
+                                ({"if-modified-since": "Sat, 01 Jan 2000 00:00:00 GMT"}, 200)):
+            for method in ("GET", "HEAD"):
+                answer = self.client.send(method, target, self.client.sign(method, target, b"", headers, "s3"))
+                self.assertEqual(answer.status, status, headers)
+                if status == 304:
+                    self.assertEqual((answer.body, answer.headers["etag"]), (b"", head["etag"]))
+        self.error(self.client.s3("PUT", target, b"x", {"if-match": '"0"'}), 412, "PreconditionFailed")
+        self.error(self.client.s3("PUT", target + "2", b"x", {"if-match": head["etag"]}), 404, "NoSuchKey")
+        self.error(self.client.s3("PUT", target, b"x", {"if-none-match": head["etag"]}), 501, "NotImplemented")
+        self.error(self.client.s3("DELETE", target, headers={"if-match": '"0"'}), 412, "PreconditionFailed")
+        self.assertEqual(self.client.s3("GET", target).body, CONTENT)
+        self.assertEqual(self.client.s3("PUT", target, b"x", {"if-match": head["etag"]}).status, 200)
+
+    def test_algorithms(self):
+        # The check values of the catalogue of CRC algorithms, and hashlib's own sums.
+        for algorithm, value in (("crc32", "cbf43926"), ("crc32c", "e3069283"), ("crc64nvme", "ae8b14860a799888"),
+                                 ("sha1", hashlib.sha1(b"123456789").hexdigest()),
+                                 ("sha256", hashlib.sha256(b"123456789").hexdigest())):
+            header = "x-amz-checksum-" + algorithm
+            value = base64.b64encode(bytes.fromhex(value)).decode()
+            self.assertEqual(checksums.of_pieces(algorithm, (b"1234", b"56789")), value)
+            put = self.client.s3("PUT", "/%s/key" % BUCKET, b"123456789", {header: value})
+            self.assertEqual((put.status, put.headers[header]), (200, value))
+            got = self.client.s3("GET", "/%s/key" % BUCKET, headers={"x-amz-checksum-mode": "ENABLED"})
+            self.assertEqual((got.headers[header], got.headers["x-amz-checksum-type"]), (value, "FULL_OBJECT"))
+            part = self.client.s3("GET", "/%s/key" % BUCKET, headers={"x-amz-checksum-mode": "ENABLED", "range": "bytes=1-2"})
+            self.assertNotIn(header, part.headers)
+
+    def test_checksums_that_are_wrong(self):
+        target = "/%s/key" % BUCKET
+        for headers, code in (({"x-amz-checksum-crc32": "AAAA"}, "InvalidRequest"), ({"content-md5": "AAAA"}, "InvalidDigest"),
+                              ({"content-md5": base64.b64encode(bytes(16)).decode()}, "BadDigest"),
+                              ({"x-amz-checksum-crc32": "NhCmhg==", "x-amz-checksum-sha1": "x"}, "InvalidRequest"),
+                              ({"x-amz-sdk-checksum-algorithm": "CRC32"}, "InvalidRequest")):
+            self.error(self.client.s3("PUT", target, b"hello", headers), 400, code)
+        self.error(self.client.s3("GET", target), 404, "NoSuchKey")
+
+    def test_regions(self):
+        self.client.region = "eu-west-1"
+        answer = self.client.s3("GET", "/%s/key" % BUCKET)
+        error = self.error(answer, 400, "AuthorizationHeaderMalformed")
+        self.assertEqual((error.findtext("Region"), answer.headers["x-amz-bucket-region"]), ("us-east-1", "us-east-1"))
+        self.client.region = "us-east-1"
+        body = b"<CreateBucketConfiguration><LocationConstraint>eu-west-1</LocationConstraint></CreateBucketConfiguration>"
+        self.assertEqual(self.client.s3("PUT", "/elsewhere", body).status, 200)
+        answer = self.client.s3("PUT", "/elsewhere/key", b"x")
+        self.error(answer, 301, "PermanentRedirect")
+        self.assertEqual(answer.headers["x-amz-bucket-region"], "eu-west-1")
+        self.assertIn(b">eu-west-1</LocationConstraint>", self.client.s3("GET", "/elsewhere?location").body)
+        self.client.region = "eu-west-1"
+        self.assertEqual(self.client.s3("PUT", "/elsewhere/key", b"x").status, 200)
+        self.client.region = "eu-north-1"
+        error = self.error(self.client.s3("GET", "/elsewhere/key"), 400, "AuthorizationHeaderMalformed")
+        self.assertEqual(error.findtext("Region"), "eu-west-1")
+
+    def test_lists(self):
+        for key in ("z", "a/1", "a/2/3", "b", "\U0001F600", "\uFFFD", "a b+c", "control\x01"):
+            self.put(key, b"x")
+
+        def names(query):
+            answer = self.client.s3("GET", "/%s?list-type=2&encoding-type=url&%s" % (BUCKET, query))
+            root = markup.parsed(answer.body, "ListBucketResult")
+            self.assertEqual(int(root.findtext("KeyCount")), len(root.findall("Contents")) + len(root.findall("CommonPrefixes")))
+            found = [unquote_plus(item.findtext("Key")) for item in root.findall("Contents")]
+            return found, [item.findtext("Prefix") for item in root.findall("CommonPrefixes")], root
+
+        # In the order of the bytes, which is not that of UTF-16.
+        self.assertEqual(names("")[0], ["a b+c", "a/1", "a/2/3", "b", "control\x01", "z", "\uFFFD", "\U0001F600"])
+        self.assertEqual(names("delimiter=%2F")[:2], (["a b+c", "b", "control\x01", "z", "\uFFFD", "\U0001F600"], ["a/"]))
+        self.assertEqual(names("prefix=a%2F&delimiter=%2F")[:2], (["a/1"], ["a/2/"]))
+        self.assertEqual(names("start-after=b&max-keys=1")[0], ["control\x01"])
+        self.assertEqual(names("max-keys=0")[0], [])
+        first = names("delimiter=%2F&max-keys=2")
+        self.assertEqual((first[:2], first[2].findtext("IsTruncated")), ((["a b+c"], ["a/"]), "true"))
+        token = quote(first[2].findtext("NextContinuationToken"), safe="")
+        second = names("delimiter=%2F&max-keys=9&continuation-token=" + token)
+        self.assertEqual((second[0][0], second[1], second[2].findtext("IsTruncated")), ("b", [], "false"))
+        for query in ("continuation-token=%21", "max-keys=-1", "encoding-type=x"):
+            self.error(self.client.s3("GET", "/%s?list-type=2&%s" % (BUCKET, query)), 400, "InvalidArgument")
+        self.error(self.client.s3("GET", "/nowhere?list-type=2"), 404, "NoSuchBucket")
+
+    def test_delete_objects(self):
+        self.put("a")
+        target = "/%s?delete" % BUCKET
+        body = b"<Delete><Object><Key>a</Key></Object><Object><Key>not there</Key></Object></Delete>"
+        self.error(self.client.s3("POST", target, body), 400, "InvalidRequest")
+        md5 = {"content-md5": base64.b64encode(hashlib.md5(body).digest()).decode()}
+        deleted = markup.parsed(self.client.s3("POST", target, body, md5).body, "DeleteResult")
+        self.assertEqual([item.findtext("Key") for item in deleted.findall("Deleted")], ["a", "not there"])
+        body = b"<Delete/>"
+        md5 = {"content-md5": base64.b64encode(hashlib.md5(body).digest()).decode()}
+        self.error(self.client.s3("POST", target, body, md5), 400, "MalformedXML")
+
+    def test_another_owner(self):
+        target = self.put("key")
+        self.error(self.client.s3("GET", target, headers={"x-amz-expected-bucket-owner": "1" * 12}), 403, "AccessDenied")
+        self.assertEqual(self.client.s3("GET", target, headers={"x-amz-expected-bucket-owner": "123456789012"}).status, 200)
+
     def test_what_is_not_implemented(self):
-        self.error(self.client.s3("DELETE", "/" + BUCKET), 501, "NotImplemented")
+        for target in ("/" + BUCKET, "/%s/key" % BUCKET):
+            self.error(self.client.s3("GET", target + "?acl"), 501, "NotImplemented")
+
+
+class Uploads(S3Test):
+
+    PART = bytes(5 * 1024 * 1024)
+
+    def setUp(self):
+        super().setUp()
+        self.target = "/%s/large" % BUCKET
+        self.upload = self.begin()
+
+    def begin(self, **headers):
+        answer = self.client.s3("POST", self.target + "?uploads", headers={
+            name.replace("_", "-"): value for name, value in headers.items()})
+        return markup.parsed(answer.body, "InitiateMultipartUploadResult").findtext("UploadId")
+
+    def part(self, number, content, headers=None):
+        answer = self.client.s3("PUT", "%s?partNumber=%s&uploadId=%s" % (self.target, number, self.upload), content, headers)
+        return answer.headers["etag"] if answer.status == 200 else answer
+
+    def complete(self, *parts, headers=None):
+        body = "<CompleteMultipartUpload>%s</CompleteMultipartUpload>" % "".join(
+            "<Part><PartNumber>%d</PartNumber><ETag>%s</ETag></Part>" % part for part in parts)
+        return self.client.s3("POST", "%s?uploadId=%s" % (self.target, self.upload), body.encode(), headers)
+
+    def test_an_upload(self):
+        first, last = self.part(1, self.PART), self.part(7, b"end")
+        self.error(self.client.s3("GET", self.target), 404, "NoSuchKey")
+        listed = markup.parsed(self.client.s3("GET", "%s?uploadId=%s&max-parts=1" % (self.target, self.upload)).body,
+                               "ListPartsResult")
+        self.assertEqual((listed.findtext("Part/ETag"), listed.findtext("IsTruncated"),
+                          listed.findtext("NextPartNumberMarker")), (first, "true", "1"))
+        done = markup.parsed(self.complete((1, first), (7, last)).body, "CompleteMultipartUploadResult")
+        digests = hashlib.md5(self.PART).digest() + hashlib.md5(b"end").digest()
+        self.assertEqual(done.findtext("ETag"), '"%s-2"' % hashlib.md5(digests).hexdigest())
+        got = self.client.s3("GET", self.target)
+        self.assertEqual((got.body, got.headers["etag"]), (self.PART + b"end", done.findtext("ETag")))
+        self.error(self.complete((1, first)), 404, "NoSuchUpload")
+
+    def test_uploads_that_are_refused(self):
+        small, last = self.part(1, b"small"), self.part(2, b"end")
+        error = self.error(self.complete((1, small), (2, last)), 400, "EntityTooSmall")
+        self.assertEqual((error.findtext("ProposedSize"), error.findtext("PartNumber")), ("5", "1"))
+        self.error(self.complete((2, last), (1, small)), 400, "InvalidPartOrder")
+        self.error(self.complete((1, small), (1, small)), 400, "InvalidPartOrder")
+        self.error(self.complete((1, last)), 400, "InvalidPart")
+        self.error(self.complete((3, last)), 400, "InvalidPart")
+        self.error(self.complete(), 400, "MalformedXML")
+        for number in ("0", "10001", "x", ""):
+            self.error(self.part(number, b"x"), 400, "InvalidArgument")
+        self.put("large", b"present")
+        self.error(self.complete((1, small), headers={"if-none-match": "*"}), 412, "PreconditionFailed")
+        self.assertEqual(self.client.s3("GET", self.target).body, b"present")
+        self.assertEqual(self.complete((1, small)).status, 200)
+
+    def test_an_upload_that_is_given_up(self):
+        self.part(1, b"x")
+        target = "%s?uploadId=%s" % (self.target, self.upload)
+        self.assertEqual(self.client.s3("DELETE", target).status, 204)
+        self.error(self.client.s3("DELETE", target), 404, "NoSuchUpload")
+        self.error(self.part(1, b"x"), 404, "NoSuchUpload")
+
+    def test_checksums_of_uploads(self):
+        for kind, wanted in (("COMPOSITE", lambda a, b: checksums.composite("crc32", [a, b])),
+                             ("FULL_OBJECT", lambda a, b: checksums.of_pieces("crc32", (self.PART, b"end")))):
+            self.upload = self.begin(x_amz_checksum_algorithm="CRC32", x_amz_checksum_type=kind)
+            sums = [checksums.of_pieces("crc32", (content,)) for content in (self.PART, b"end")]
+            parts = [(number, self.part(number, content, {"x-amz-checksum-crc32": value}))
+                     for number, content, value in zip((1, 2), (self.PART, b"end"), sums)]
+            self.error(self.part(2, b"end", {"x-amz-checksum-sha1": base64.b64encode(hashlib.sha1(b"end").digest()).decode()}),
+                       400, "InvalidRequest")
+            self.error(self.complete(*parts, headers={"x-amz-checksum-crc32": "AAAAAA=="}), 400, "BadDigest")
+            self.assertEqual(self.complete(*parts).status, 200)
+            got = self.client.s3("GET", self.target, headers={"x-amz-checksum-mode": "ENABLED"})
+            self.assertEqual((got.headers["x-amz-checksum-crc32"], got.headers["x-amz-checksum-type"]), (wanted(*sums), kind))
 
 
 if __name__ == "__main__":
