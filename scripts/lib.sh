@@ -65,8 +65,21 @@ finish() {
 	trap '' HUP INT TERM
 	stop_emulator
 	stop_clusters
+	stop_systems
 	cd /
 	[ -z "$work" ] || rm -rf "$work"
+}
+
+# Stops the systems of scripts/system that run, with all their processes and mounts.
+stop_systems() {
+	local file waiter pid
+	for file in "$work"/systems/*.pid; do
+		[ -f "$file" ] || continue
+		read -r waiter pid <"$file"
+		kill -KILL "$waiter" "$pid" 2>/dev/null || true
+	done
+	# The kernel ends the processes of a namespace behind its first one.
+	[ ! -d "$work/systems" ] || sleep 1
 }
 
 #
@@ -157,11 +170,16 @@ use_server() {
 # The extension
 #
 
+# Copies the checkout's files, without what was built, to a directory.
+copy_files() {
+	tar -C "$root" -cf - --exclude ./.git --exclude '*.o' --exclude '*.bc' --exclude '*.so' --exclude ./test/unit/build \
+		--exclude ./results --exclude ./tmp_check --exclude './regression.*' --exclude __pycache__ . | tar -C "$1" -xf -
+}
+
 # Copies the checkout to $work/main, for the server's user.
 copy_checkout() {
 	mkdir "$work/main"
-	tar -C "$root" -cf - --exclude ./.git --exclude '*.o' --exclude '*.bc' --exclude '*.so' --exclude ./test/unit/build \
-		--exclude ./results --exclude ./tmp_check --exclude './regression.*' --exclude __pycache__ . | tar -C "$work/main" -xf -
+	copy_files "$work/main"
 	# The checkout may be read-only.
 	chmod -R u+rwX,go+rX "$work/main"
 	[ "$(id -u)" -ne 0 ] || chown -R --reference "$work" "$work/main"
