@@ -594,6 +594,18 @@ put_escape(char *out, const char **p, const char *end)
 	}
 }
 
+/* Copies what stands in front of the next escape, or up to the end, and steps over it. */
+static char *
+put_plain(char *out, const char **p, const char *end)
+{
+	const char *escape = memchr(*p, '\\', (size_t) (end - *p));
+	size_t length = (size_t) ((escape != NULL ? escape : end) - *p);
+
+	memcpy(out, *p, length);
+	*p += length;
+	return out + length;
+}
+
 JsonReading
 json_read_string(JsonValue value, char *out, size_t *length)
 {
@@ -611,13 +623,8 @@ json_read_string(JsonValue value, char *out, size_t *length)
 		return reading;
 	while (p < end)
 	{
-		const char *escape = memchr(p, '\\', (size_t) (end - p));
-		size_t plain = (size_t) ((escape != NULL ? escape : end) - p);
-
-		memcpy(out, p, plain);
-		out += plain;
-		p += plain;
-		if (escape != NULL)
+		out = put_plain(out, &p, end);
+		if (p < end)
 			out = put_escape(out, &p, end);
 	}
 	*length = (size_t) (out - start);
@@ -634,13 +641,8 @@ json_read_escapes(JsonValue value, char *out)
 	/* Outside of strings there are no backslashes. */
 	while (p < end)
 	{
-		const char *escape = memchr(p, '\\', (size_t) (end - p));
-		size_t plain = (size_t) ((escape != NULL ? escape : end) - p);
-
-		memcpy(out, p, plain);
-		out += plain;
-		p += plain;
-		if (escape == NULL)
+		out = put_plain(out, &p, end);
+		if (p == end)
 			break;
 		if (p[1] == 'u' && hex4(p + 2, end) >= 0x80)
 			out = put_escape(out, &p, end);

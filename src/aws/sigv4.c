@@ -4,7 +4,6 @@
  */
 #include "aws/sigv4.h"
 
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -17,6 +17,9 @@
 
 #define EVENTS_AT_ONCE 64
 
+/* Descriptors that the wait holds for the backend's life: epoll's own, and curl's pair to wake itself. */
+#define DESCRIPTORS 3
+
 static WaitEventSet *wait_set = NULL;
 static uint32 wait_event = 0;
 static int sockets = -1;          /* the epoll descriptor with curl's sockets */
@@ -36,9 +39,9 @@ http_wait_start(void)
 		/* One more than ours: the WaitEventSet takes one, and has no good word for want of it. */
 		int reserved = 0;
 
-		while (reserved < HTTP_WAIT_DESCRIPTORS + 1 && AcquireExternalFD())
+		while (reserved < DESCRIPTORS + 1 && AcquireExternalFD())
 			reserved++;
-		if (reserved == HTTP_WAIT_DESCRIPTORS + 1)
+		if (reserved == DESCRIPTORS + 1)
 			sockets = epoll_create1(EPOLL_CLOEXEC);
 		if (sockets < 0)
 		{

@@ -12,9 +12,6 @@
 
 #include <curl/curl.h>
 
-/* Descriptors that the wait holds for the backend's life: epoll's own, and curl's pair to wake itself. */
-#define HTTP_WAIT_DESCRIPTORS 3
-
 /* Makes the set at its first call. Throws 53000 where there is no descriptor for it. */
 extern void http_wait_start(void);
 
