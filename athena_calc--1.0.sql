@@ -333,4 +333,26 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION athena_calc.invoke(text, jsonb) IS
 	'Any operation of Athena, by AWS''s name, with its request and answer as AWS writes them. Who may execute it may do whatever the credentials allow. https://docs.aws.amazon.com/athena/latest/APIReference/API_Operations.html';
 
+--
+-- Accounts, and what is wrong with a set-up
+--
+
+CREATE FUNCTION athena_calc.validator(options text[], catalog oid)
+RETURNS void
+AS 'MODULE_PATHNAME', 'athena_calc_validator'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION athena_calc.validator(text[], oid) IS
+	'Checks the options of servers and user mappings: called by CREATE and ALTER SERVER and USER MAPPING.';
+
+CREATE FOREIGN DATA WRAPPER athena_calc NO HANDLER VALIDATOR athena_calc.validator;
+COMMENT ON FOREIGN DATA WRAPPER athena_calc IS
+	'Servers are AWS accounts, regions and endpoints that athena_calc.server chooses; user mappings have keys and roles. There are no foreign tables.';
+
+CREATE FUNCTION athena_calc.check_setup(work_group text DEFAULT NULL)
+RETURNS TABLE ("check" text, ok boolean, detail text)
+AS 'MODULE_PATHNAME', 'athena_calc_check_setup'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 13;
+COMMENT ON FUNCTION athena_calc.check_setup(text) IS
+	'What is right and what is wrong with libraries, settings, credentials, endpoint, clock and work group: a row for each check, ok NULL for what could not be checked. It shows no secret and raises no error for what it checks.';
+
 REVOKE ALL ON ALL ROUTINES IN SCHEMA athena_calc FROM PUBLIC;

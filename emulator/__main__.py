@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import signal
 import sys
 import tempfile
 import threading
-from typing import Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from . import athena, s3, sts, tls
-from .athena import SPARK_ENGINE_VERSION, SQL_ENGINE_VERSION, AthenaService
+from .athena import AthenaService
 from .authorization import Credentials, Keys, Verifier
 from .control import Control
 from .faults import Faults
@@ -24,6 +25,7 @@ from .server import Server, Service
 from .sessions import SessionManager
 from .settings import Settings
 from .sts import StsService
+from .work_groups import WorkGroups
 
 DEFAULT_CREDENTIALS = "AKIDEXAMPLE:wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 SQL_WORK_GROUP = "sql-only"
@@ -47,6 +49,12 @@ def parse_arguments(arguments: Optional[List[str]] = None) -> argparse.Namespace
         except ValueError as error:
             raise argparse.ArgumentTypeError(str(error)) from None
 
+    def json_value(text: str) -> Any:
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError("is not JSON: %s" % error) from None
+
     def seconds(text: str) -> float:
         value = float(text)
         if value < 0:
@@ -67,6 +75,9 @@ def parse_arguments(arguments: Optional[List[str]] = None) -> argparse.Namespace
                         "directory, removed at the end)")
     parser.add_argument("--work-group", action="append", metavar="NAME", help="a Spark work group; may be repeated (primary "
                         "and spark); %s is always there and is not Spark" % SQL_WORK_GROUP)
+    parser.add_argument("--add-work-group", type=json_value, action="append", default=[], metavar="JSON",
+                        help="a further work group, or one of these changed, as POST /_emulator/work_group takes it; may be "
+                        "repeated")
     parser.add_argument("--bucket", default="athena-emulator", help="the bucket of the results (%(default)s)")
     parser.add_argument("--create-bucket", action="append", default=[], metavar="NAME[:REGION]",
                         help="a further bucket, perhaps of another region; may be repeated")
@@ -133,8 +144,8 @@ def run(options: argparse.Namespace, state_directory: str, stop: threading.Event
     # The endpoint is known only once the port is; sessions start later still.
     environment: Dict[str, str] = {}
     manager = SessionManager(store, options.bucket, settings, options.python, environment, directories["sessions"])
-    work_groups = {name: SPARK_ENGINE_VERSION for name in options.work_group or ("primary", "spark")}
-    work_groups[SQL_WORK_GROUP] = SQL_ENGINE_VERSION
+    work_groups = WorkGroups(options.work_group or ("primary", "spark"), (SQL_WORK_GROUP,), options.add_work_group,
+                             "s3://%s/" % options.bucket)
     athena_service = AthenaService(manager, settings, work_groups)
     s3_service = S3Service(store, settings, options.region)
     keys = Keys(credentials, settings)
@@ -159,14 +170,15 @@ def run(options: argparse.Namespace, state_directory: str, stop: threading.Event
     def reset() -> None:
         manager.reset()
         athena_service.forget_answers()
+        work_groups.reset()
         faults.clear()
         settings.reset()
         store.clear(buckets)
         keys.clear()
         journal.reset()
 
-    server = Server(services, faults, journal, settings,
-                    Control(faults, settings, journal, manager, reset) if options.control else None, context)
+    server = Server(services, faults, journal, settings, verifier.claimed_signer,
+                    Control(faults, settings, journal, manager, work_groups, reset) if options.control else None, context)
     port = server.listen(options.host, options.port)
     endpoint = "%s://%s:%d" % ("https" if options.tls else "http",
                                "[%s]" % options.host if ":" in options.host else options.host, port)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 import uuid
 from email.utils import formatdate
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
@@ -15,15 +14,15 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 from . import model
 from .errors import AwsError, invalid_request
 from .sessions import RESULT_TYPE, Calculation, Session, SessionManager, timestamp, without_none
-from .settings import ACCOUNT_ID, Settings
+from .settings import Settings
 from .wire import Request, Response
+from .work_groups import (PYSPARK_ENGINE_VERSION, SPARK_35_ENGINE_VERSION, SQL_ENGINE_VERSION, WorkGroups,
+                          check_calculations)
 
 CONTENT_TYPE = "application/x-amz-json-1.1"
 TARGET_PREFIX = "AmazonAthena."
-SPARK_ENGINE_VERSION = "PySpark engine version 3"
-SQL_ENGINE_VERSION = "Athena engine version 3"
-ENGINE_VERSIONS = (SPARK_ENGINE_VERSION, SQL_ENGINE_VERSION)
-EXECUTION_ROLE = "arn:aws:iam::%s:role/service-role/AthenaEmulatorExecutionRole" % ACCOUNT_ID
+# Those that ListEngineVersions names.
+LISTED_ENGINE_VERSIONS = (PYSPARK_ENGINE_VERSION, SQL_ENGINE_VERSION)
 APPLICATION_DPU_SIZES = [{"ApplicationRuntimeId": "Jupyter 1.0", "SupportedDPUSizes": [1]}]
 
 # The model bounds the list of an answer of ListNotebookSessions and ListEngineVersions at 10, of ListWorkGroups at 50.
@@ -39,16 +38,12 @@ def operation_name(request: Request) -> Optional[str]:
 
 
 class AthenaService:
-    """Answers Athena's requests.
+    """Answers Athena's requests."""
 
-    work_groups: the engine version of each, by name.
-    """
-
-    def __init__(self, manager: SessionManager, settings: Settings, work_groups: Dict[str, str]):
+    def __init__(self, manager: SessionManager, settings: Settings, work_groups: WorkGroups):
         self._manager = manager
         self._settings = settings
         self._work_groups = work_groups
-        self._created = time.time()
         # What the starts with a token have given: (parameters, answer) by operation and token.
         self._answers: Dict[Tuple[str, str], Tuple[Dict[str, Any], Dict[str, Any]]] = {}
         self._operations: Dict[str, Callable[[Dict[str, Any]], Dict[str, Any]]] = {
@@ -118,13 +113,14 @@ class AthenaService:
 
     def _start_session(self, members: Dict[str, Any]) -> Dict[str, Any]:
         def start() -> Dict[str, Any]:
-            if self._engine_version(members["WorkGroup"]) != SPARK_ENGINE_VERSION:
-                raise invalid_request("Workgroup EngineVersion is not Spark.")
+            group = self._work_groups.find(members["WorkGroup"])
+            group.check_start(members)
             notebook_id = members["EngineConfiguration"].get("AdditionalConfigs", {}).get("NotebookId")
             if notebook_id is not None and any(session.notebook_id == notebook_id and session.ended is None
                                                for session in self._manager.sessions()):
                 raise AwsError("SessionAlreadyExistsException", "Session already exists for notebook %s." % notebook_id)
-            session = self._manager.start_session(members)
+            session = self._manager.start_session(members, group.engine_version,
+                                                  members.get("ExecutionRole", group.execution_role))
             return {"SessionId": session.id, "State": session.state}
 
         return self._once("StartSession", members, start)
@@ -132,17 +128,19 @@ class AthenaService:
     def _get_session(self, members: Dict[str, Any]) -> Dict[str, Any]:
         session = self._manager.session(members["SessionId"])
         request = session.request
+        sizes = {"MaxConcurrentDpus": session.worker_count + 1}
+        if session.engine_version != SPARK_35_ENGINE_VERSION:
+            sizes.update(CoordinatorDpuSize=1, DefaultExecutorDpuSize=1)
         return without_none({
             "SessionId": session.id,
             "Description": session.description,
             "WorkGroup": session.work_group,
-            "EngineVersion": SPARK_ENGINE_VERSION,
-            "EngineConfiguration": {"CoordinatorDpuSize": 1, "DefaultExecutorDpuSize": 1,
-                                    "MaxConcurrentDpus": session.worker_count + 1, **request["EngineConfiguration"]},
+            "EngineVersion": session.engine_version,
+            "EngineConfiguration": {**sizes, **request["EngineConfiguration"]},
             "NotebookVersion": request.get("NotebookVersion"),
             "MonitoringConfiguration": request.get("MonitoringConfiguration"),
             "SessionConfiguration": {
-                "ExecutionRole": request.get("ExecutionRole", EXECUTION_ROLE),
+                "ExecutionRole": session.execution_role,
                 "WorkingDirectory": "s3://%s/%s" % (self._manager.bucket, session.id),
                 "IdleTimeoutSeconds": session.idle_timeout_minutes * 60,
                 "SessionIdleTimeoutInMinutes": session.idle_timeout_minutes,
@@ -159,7 +157,7 @@ class AthenaService:
         return {"State": self._manager.session(members["SessionId"]).terminate()}
 
     def _list_sessions(self, members: Dict[str, Any]) -> Dict[str, Any]:
-        self._engine_version(members["WorkGroup"])
+        self._work_groups.find(members["WorkGroup"])
         found = [(session.number, session) for session in reversed(self._manager.sessions())
                  if session.work_group == members["WorkGroup"] and members.get("StateFilter") in (None, session.state)]
         page, token = _page("ListSessions", members, found)
@@ -170,7 +168,7 @@ class AthenaService:
         return without_none({
             "SessionId": session.id,
             "Description": session.description,
-            "EngineVersion": _engine_version_members(SPARK_ENGINE_VERSION),
+            "EngineVersion": _engine_version_members(session.engine_version),
             "NotebookVersion": session.request.get("NotebookVersion"),
             "Status": session.status(),
         })
@@ -209,6 +207,7 @@ class AthenaService:
             if len(codes) != 1:
                 raise invalid_request("Exactly one of CodeBlock and CalculationConfiguration.CodeBlock is required.")
             session = self._manager.session(members["SessionId"])
+            check_calculations(session.engine_version)
             calculation = self._manager.start_calculation(session, codes[0], members.get("Description"))
             return {"CalculationExecutionId": calculation.id, "State": calculation.state}
 
@@ -249,6 +248,7 @@ class AthenaService:
 
     def _list_calculation_executions(self, members: Dict[str, Any]) -> Dict[str, Any]:
         session = self._manager.session(members["SessionId"])
+        check_calculations(session.engine_version)
         found = [(item.number, item) for item in reversed(session.calculations)
                  if members.get("StateFilter") in (None, item.state)]
         page, token = _page("ListCalculationExecutions", members, found)
@@ -259,7 +259,7 @@ class AthenaService:
     # The service.
 
     def _list_engine_versions(self, members: Dict[str, Any]) -> Dict[str, Any]:
-        versions = [(-number, _engine_version_members(name)) for number, name in enumerate(ENGINE_VERSIONS)]
+        versions = [(-number, _engine_version_members(name)) for number, name in enumerate(LISTED_ENGINE_VERSIONS)]
         page, token = _page("ListEngineVersions", members, versions, SMALL_PAGE_SIZE)
         return without_none({"EngineVersions": page, "NextToken": token})
 
@@ -269,32 +269,24 @@ class AthenaService:
         return without_none({"ApplicationDPUSizes": page, "NextToken": token})
 
     def _get_work_group(self, members: Dict[str, Any]) -> Dict[str, Any]:
-        name = members["WorkGroup"]
-        version = self._engine_version(name)
-        configuration: Dict[str, Any] = {
-            "ResultConfiguration": {"OutputLocation": "s3://%s/" % self._manager.bucket},
+        group = self._work_groups.find(members["WorkGroup"])
+        configuration = without_none({
+            "ResultConfiguration": without_none({"OutputLocation": group.output_location}),
             "EnforceWorkGroupConfiguration": True,
             "PublishCloudWatchMetricsEnabled": False,
             "RequesterPaysEnabled": False,
-            "EngineVersion": _engine_version_members(version),
-        }
-        if version == SPARK_ENGINE_VERSION:
-            configuration["ExecutionRole"] = EXECUTION_ROLE
-        return {"WorkGroup": {"Name": name, "State": "ENABLED", "Configuration": configuration,
-                              "CreationTime": timestamp(self._created)}}
+            "EngineVersion": _engine_version_members(group.engine_version),
+            "ExecutionRole": group.execution_role,
+        })
+        return {"WorkGroup": {"Name": group.name, "State": group.state, "Configuration": configuration,
+                              "CreationTime": timestamp(group.created)}}
 
     def _list_work_groups(self, members: Dict[str, Any]) -> Dict[str, Any]:
-        groups = [(-number, {"Name": name, "State": "ENABLED", "CreationTime": timestamp(self._created),
-                             "EngineVersion": _engine_version_members(version)})
-                  for number, (name, version) in enumerate(sorted(self._work_groups.items()))]
+        groups = [(-number, {"Name": group.name, "State": group.state, "CreationTime": timestamp(group.created),
+                             "EngineVersion": _engine_version_members(group.engine_version)})
+                  for number, group in enumerate(self._work_groups.all())]
         page, token = _page("ListWorkGroups", members, groups, WORK_GROUP_PAGE_SIZE)
         return without_none({"WorkGroups": page, "NextToken": token})
-
-    def _engine_version(self, work_group: str) -> str:
-        version = self._work_groups.get(work_group)
-        if version is None:
-            raise invalid_request("WorkGroup %s is not found." % work_group)
-        return version
 
 
 def _engine_version_members(version: str) -> Dict[str, str]:

@@ -25,6 +25,7 @@ ALLOWED_SKEW_SECONDS = 15 * 60
 UNSIGNED_PAYLOADS = ("UNSIGNED-PAYLOAD", "STREAMING-UNSIGNED-PAYLOAD-TRAILER")
 
 _AMZ_DATE = re.compile(r"\d{8}T\d{6}Z\Z")
+_CLAIMED_KEY = re.compile(r"AWS4-HMAC-SHA256 (?:.*[ ,])?Credential=([^/, ]+)/")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 # What went wrong: (Athena's code, S3's code and status, STS's code and status). Athena's status is always 403.
@@ -161,6 +162,15 @@ class Verifier:
                 "The String-to-Sign should have been\n'%s'\n" % (canonical, text),
                 AWSAccessKeyId=access_key_id, StringToSign=text, SignatureProvided=given, CanonicalRequest=canonical)
         return Signer(access_key_id, scope[1])
+
+    def claimed_signer(self, request: Request) -> Tuple[Optional[str], Optional[str]]:
+        """The access key id that a request names as its signer's, and the ARN of whom it belongs to; None for what there
+        is not. Whether the signature is right is verify()'s to say."""
+        match = _CLAIMED_KEY.match(request.fields.get("authorization", ""))
+        if match is None:
+            return None, None
+        credentials = self._keys.find(match.group(1))
+        return match.group(1), None if credentials is None else credentials.principal
 
     @staticmethod
     def _refusal(service: str, what: str, message: str, **s3_members: str) -> AwsError:

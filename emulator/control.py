@@ -12,6 +12,7 @@ from .journal import Journal
 from .sessions import SessionManager
 from .settings import Settings
 from .wire import Request, Response
+from .work_groups import WorkGroups
 
 PREFIX = "/_emulator/"
 FORCED_STATES = ("DEGRADED", "FAILED", "TERMINATED")
@@ -21,7 +22,7 @@ class Control:
     """Answers control requests."""
 
     def __init__(self, faults: Faults, settings: Settings, journal: Journal, manager: SessionManager,
-                 reset: Callable[[], None]):
+                 work_groups: WorkGroups, reset: Callable[[], None]):
         """reset: makes the emulator what it was at its start."""
         self._faults = faults
         self._settings = settings
@@ -37,6 +38,7 @@ class Control:
             ("GET", "log"): lambda body: self._journal.as_dict(),
             ("DELETE", "log"): lambda body: self._journal.reset(),
             ("POST", "session"): self._force_session,
+            ("POST", "work_group"): work_groups.put,
             ("POST", "reset"): lambda body: self._reset(),
         }
 

@@ -2,6 +2,7 @@
 endpoint.
 
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-metadata-v2-how-it-works.html
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-metadata-security-credentials.html
 https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html
 """
 
@@ -13,7 +14,7 @@ import secrets
 import threading
 import time
 from email.utils import formatdate
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Tuple
 
 from .authorization import Credentials, Keys
 from .errors import AwsError
@@ -24,11 +25,13 @@ PREFIX = "/latest/"
 CONTAINER_PATH = "/v1/credentials"
 ROLE = "AthenaEmulatorRole"
 ROLE_ARN = "arn:aws:iam::%s:role/%s" % (ACCOUNT_ID, ROLE)
+CONTAINER_ROLE_ARN = "arn:aws:iam::%s:role/AthenaEmulatorContainerRole" % ACCOUNT_ID
 INSTANCE_ID = "i-0123456789abcdef0"
 MAX_TOKEN_SECONDS = 21600
 CREDENTIAL_SECONDS = 6 * 3600
 
-# New credentials are there some time before the old ones end, as on EC2.
+# New credentials are there so long before the old ones end; where these live but short, in the second half of their time.
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-metadata-security-credentials.html
 RENEW_SECONDS = 300.0
 
 TOKEN_HEADER = "x-aws-ec2-metadata-token"
@@ -44,24 +47,29 @@ _OPERATIONS = {PREFIX + "api/token": "Metadata.Token", _CREDENTIALS: "Metadata.R
 class CurrentCredentials:
     """The credentials of one role, replaced before they expire. Safe to use from any thread."""
 
-    def __init__(self, keys: Keys, session_name: str, settings: Settings):
+    def __init__(self, keys: Keys, role_arn: str, session_name: str, settings: Settings):
         self._keys = keys
+        self._role_arn = role_arn
         self._session_name = session_name
         self._settings = settings
         self._lock = threading.Lock()
         self._current: Optional[Credentials] = None
         self._issued = 0.0
+        self._lifetime: Optional[float] = None
 
-    def get(self) -> Credentials:
-        """Credentials that hold for some time yet."""
+    def get(self, stale: bool = False) -> Tuple[Credentials, float]:
+        """Credentials, and when they were issued: those given before, until some time before they expire, or until the
+        setting of their lifetime changes. stale: those given before in any case."""
         with self._lock:
-            now = self._settings.now()
+            now, lifetime = self._settings.now(), self._settings.credential_lifetime_seconds
             current = self._current
-            if current is None or current.expires is None or self._keys.find(current.access_key_id) is None \
-                    or current.expires - now < min(RENEW_SECONDS, (current.expires - self._issued) / 2):
-                current = self._current = self._keys.issue(ROLE_ARN, self._session_name, CREDENTIAL_SECONDS)
-                self._issued = now
-            return current
+            # A reset has forgotten the keys.
+            if current is None or current.expires is None or self._keys.find(current.access_key_id) is None or (
+                    not stale and (lifetime != self._lifetime or current.expires - now <= min(
+                        RENEW_SECONDS, (current.expires - self._issued) / 2))):
+                current = self._current = self._keys.issue(self._role_arn, self._session_name, CREDENTIAL_SECONDS)
+                self._issued, self._lifetime = now, lifetime
+            return current, self._issued
 
 
 def _described(credentials: Credentials) -> Dict[str, Any]:
@@ -78,7 +86,7 @@ class MetadataService:
 
     def __init__(self, keys: Keys, region: str, settings: Settings):
         self._settings = settings
-        self._credentials = CurrentCredentials(keys, INSTANCE_ID, settings)
+        self._credentials = CurrentCredentials(keys, ROLE_ARN, INSTANCE_ID, settings)
         self._lock = threading.Lock()
         # When each token ends.
         self._tokens: Dict[str, float] = {}
@@ -117,9 +125,9 @@ class MetadataService:
         if request.method not in ("GET", "HEAD"):
             raise AwsError("Method Not Allowed", "only GET", 405)
         if operation == "Metadata.Credentials":
-            described = _described(self._credentials.get())
-            text = json.dumps({"Code": "Success", "LastUpdated": _iso(self._settings.now()), "Type": "AWS-HMAC",
-                               **described})
+            credentials, issued = self._credentials.get(self._settings.metadata_stale)
+            text = json.dumps({"Code": "Success", "LastUpdated": _iso(issued), "Type": "AWS-HMAC",
+                               **_described(credentials)})
         else:
             # With and without a slash at the end, as programs have it either way.
             found = next((self._documents[path] for path in (request.path, request.path + "/", request.path.rstrip("/"))
@@ -127,7 +135,10 @@ class MetadataService:
             if found is None:
                 raise AwsError("Not Found", "there is no such document", 404)
             text = found
-        return self._answer(200, text)
+        answer = self._answer(200, text)
+        if request.method == "HEAD":
+            answer.content_length, answer.body = len(answer.body), b""
+        return answer
 
     def refuse(self, error: AwsError, request: Request) -> Response:
         """The service's answer to a request that an error ended."""
@@ -159,7 +170,7 @@ class ContainerService:
     def __init__(self, keys: Keys, token: str, settings: Settings):
         self._token = token
         self._settings = settings
-        self._credentials = CurrentCredentials(keys, "container", settings)
+        self._credentials = CurrentCredentials(keys, CONTAINER_ROLE_ARN, "container", settings)
 
     @staticmethod
     def operation_name(request: Request) -> Optional[str]:
@@ -176,7 +187,7 @@ class ContainerService:
         """Carries out a request that is authorized. Raises AwsError."""
         if request.method != "GET":
             raise AwsError("MethodNotAllowed", "only GET", 405)
-        return self._answer(200, {"RoleArn": ROLE_ARN, **_described(self._credentials.get())})
+        return self._answer(200, {"RoleArn": CONTAINER_ROLE_ARN, **_described(self._credentials.get()[0])})
 
     def refuse(self, error: AwsError, request: Request) -> Response:
         """The endpoint's answer to a request that an error ended."""

@@ -7,7 +7,7 @@ import ssl
 import threading
 import time
 import traceback
-from typing import Callable, NamedTuple, Optional, Sequence
+from typing import Callable, NamedTuple, Optional, Sequence, Tuple
 
 from . import control
 from .control import Control
@@ -38,15 +38,18 @@ class Service(NamedTuple):
 class Server:
     """One port for all services and, when control_service is given, the control paths.
 
-    services: a request is for the first of them that has a name for it; the last has one for all.
+    services: a request is for the first of them that has a name for it; the last has one for all. claimed_signer: for the
+    log, the access key id that a request names, and whose it is.
     """
 
     def __init__(self, services: Sequence[Service], faults: Faults, journal: Journal, settings: Settings,
+                 claimed_signer: Callable[[Request], Tuple[Optional[str], Optional[str]]],
                  control_service: Optional[Control], tls: Optional[ssl.SSLContext]):
         self._services = services
         self._faults = faults
         self._journal = journal
         self._settings = settings
+        self._claimed_signer = claimed_signer
         self._control = control_service
         self._tls = tls
 
@@ -109,7 +112,7 @@ class Server:
     def _answer(self, sock: socket.socket, request: Request, connection: int) -> None:
         service, operation = next((service, name) for service, name in (
             (service, service.operation_name(request)) for service in self._services) if name is not None)
-        entry = self._journal.begin(connection, service.name, operation, request)
+        entry = self._journal.begin(connection, service.name, operation, request, self._claimed_signer(request))
         try:
             self._answer_in_flight(sock, request, service, operation, entry)
         finally:

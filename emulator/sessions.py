@@ -111,11 +111,14 @@ class Session:
     The attributes change only under the manager's lock, which the condition `_wake` shares.
     """
 
-    def __init__(self, manager: "SessionManager", number: int, request: Dict[str, Any]):
+    def __init__(self, manager: "SessionManager", number: int, request: Dict[str, Any], engine_version: str,
+                 execution_role: str):
         self.number = number
         self.id = str(uuid.uuid4())
         self.request = request
         self.work_group: str = request["WorkGroup"]
+        self.engine_version = engine_version
+        self.execution_role = execution_role
         self.description: Optional[str] = request.get("Description")
         self.state = "CREATING"
         self.reason: Optional[str] = None
@@ -394,10 +397,10 @@ class SessionManager:
         self._sessions: Dict[str, Session] = {}
         self._calculations: Dict[str, Calculation] = {}
 
-    def start_session(self, request: Dict[str, Any]) -> Session:
-        """Starts a session as StartSession's members say; they are valid."""
+    def start_session(self, request: Dict[str, Any], engine_version: str, execution_role: str) -> Session:
+        """Starts a session as StartSession's members say; they are valid. engine_version: its work group's."""
         self._number += 1
-        session = Session(self, self._number, request)
+        session = Session(self, self._number, request, engine_version, execution_role)
         self._sessions[session.id] = session
         session.begin()
         return session

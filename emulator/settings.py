@@ -9,6 +9,8 @@ CALCULATION_STATES = ("CREATING", "CREATED", "QUEUED", "RUNNING", "CANCELING", "
 ACCOUNT_ID = "123456789012"
 SESSION_STATES = ("CREATING", "CREATED", "IDLE", "BUSY", "TERMINATING", "TERMINATED", "DEGRADED", "FAILED")
 
+STS_FORMATS = ("xml", "json")
+
 _OPTIONAL = ("credential_lifetime_seconds", "retention_seconds")
 
 
@@ -24,6 +26,8 @@ class Settings:
     results_for: the states of a calculation in which GetCalculationExecution shows its Result.
     expired_access_keys: access key ids whose security token counts as expired.
     credential_lifetime_seconds: how long issued credentials hold; None for as long as was asked.
+    metadata_stale: whether the metadata service gives the credentials it has given before, also when they have expired.
+    sts_format: how STS writes, "xml" or "json"; None for what the request accepts.
     retention_seconds: how long sessions, with their calculations, are remembered once they have ended; None for ever.
     """
 
@@ -36,6 +40,8 @@ class Settings:
     results_for: List[str]
     expired_access_keys: List[str]
     credential_lifetime_seconds: Optional[float]
+    metadata_stale: bool
+    sts_format: Optional[str]
     retention_seconds: Optional[float]
 
     def __init__(self, session_start_seconds: float = 0.0):
@@ -49,6 +55,8 @@ class Settings:
             "results_for": ["COMPLETED"],
             "expired_access_keys": [],
             "credential_lifetime_seconds": None,
+            "metadata_stale": False,
+            "sts_format": None,
             "retention_seconds": None,
         }
         self.reset()
@@ -74,6 +82,12 @@ class Settings:
                     raise ValueError("%s takes a number of seconds" % name)
                 if value < 0 and name != "clock_offset_seconds":
                     raise ValueError("%s cannot be negative" % name)
+            elif name == "sts_format":
+                if value is not None and value not in STS_FORMATS:
+                    raise ValueError("sts_format takes null, %s" % ", ".join(STS_FORMATS))
+            elif name == "metadata_stale":
+                if not isinstance(value, bool):
+                    raise ValueError("metadata_stale takes true or false")
             elif not isinstance(value, list) or not all(isinstance(item, str) for item in value):
                 raise ValueError("%s takes a list of strings" % name)
             if name == "results_for" and not set(value) <= set(CALCULATION_STATES):

@@ -116,7 +116,9 @@ class StsService:
         identity = next(item for pair, item in _flat(value) if pair == "RequestId")
         headers: Dict[str, Optional[str]] = {"x-amzn-RequestId": identity,
                                              "Date": formatdate(self._settings.now(), usegmt=True)}
-        if "application/json" in request.fields.get("accept", ""):
+        wanted = self._settings.sts_format or (
+            "json" if "application/json" in request.fields.get("accept", "") else "xml")
+        if wanted == "json":
             headers["Content-Type"] = "application/json"
             shown = _as_dict(value)
             body = json.dumps(shown if name == "ErrorResponse" else {name: shown}).encode()

@@ -12,8 +12,10 @@
 #if PG_VERSION_NUM >= 150000
 #include "common/pg_prng.h"
 #endif
+#include "catalog/pg_foreign_server.h"
 #include "fmgr.h"
 #include "storage/latch.h"
+#include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
@@ -39,6 +41,20 @@
 #if PG_VERSION_NUM < 180000 && !defined(pg_noreturn)
 #define pg_noreturn __attribute__((noreturn))
 #endif
+
+/* Throws 42501 unless the user has USAGE on a foreign server. */
+static inline void
+check_server_usage(Oid server, Oid user, const char *name)
+{
+#if PG_VERSION_NUM >= 160000
+	AclResult result = object_aclcheck(ForeignServerRelationId, server, user, ACL_USAGE);
+#else
+	AclResult result = pg_foreign_server_aclcheck(server, user, ACL_USAGE);
+#endif
+
+	if (result != ACLCHECK_OK)
+		aclcheck_error(result, OBJECT_FOREIGN_SERVER, name);
+}
 
 /* A set of wait events that lives as long as the backend. */
 static inline WaitEventSet *

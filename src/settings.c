@@ -12,7 +12,6 @@
 
 #include <limits.h>
 
-#include "aws/endpoint.h"
 #include "miscadmin.h"
 
 #define MASK "********"
@@ -24,14 +23,9 @@
 #define MIN_RESPONSE_SIZE_KB 1
 #define MAX_RESPONSE_SIZE_KB (512 * 1024)
 
-char *setting_access_key_id = NULL;
-char *setting_secret_access_key = NULL;
-char *setting_session_token = NULL;
-char *setting_region = NULL;
-char *setting_endpoint_url = NULL;
-char *setting_s3_endpoint_url = NULL;
-char *setting_ca_bundle = NULL;
-char *setting_work_group = NULL;
+char *setting_options[AWS_OPTION_COUNT] = {NULL};
+char *setting_server = NULL;
+bool setting_allow_credential_process = false;
 int setting_connect_timeout = 0;
 int setting_request_timeout = 0;
 int setting_max_attempts = 0;
@@ -44,84 +38,57 @@ typedef struct SecretOrigin
 	GucSource source;
 } SecretOrigin;
 
-static GucSource secret_access_key_source = PGC_S_DEFAULT;
-static GucSource session_token_source = PGC_S_DEFAULT;
+static GucSource secret_sources[AWS_OPTION_COUNT];
 
-/* Whether the library was loaded by shared_preload_libraries, before any session could look. */
 static bool preloaded = false;
 
-/* Whether all characters are printable ASCII, without a space: what can stand in a header as one word. */
+/* Refuses a value. PostgreSQL's own message would repeat it. */
 static bool
-is_printable_word(const char *value)
+refuse(const char *name, bool repeated, const char *detail)
 {
-	for (; *value != '\0'; value++)
+	if (!repeated)
 	{
-		if (*value <= 0x20 || *value >= 0x7F)
-			return false;
+		GUC_check_errcode(ERRCODE_INVALID_PARAMETER_VALUE);
+		GUC_check_errmsg("invalid value for parameter \"athena_calc.%s\"", name);
 	}
-	return true;
-}
-
-static bool
-has_control_character(const char *value)
-{
-	for (; *value != '\0'; value++)
-	{
-		if ((unsigned char) *value < 0x20 || *value == 0x7F)
-			return true;
-	}
+	GUC_check_errdetail("%s", detail);
 	return false;
 }
 
 static bool
-check_access_key_id(char **value, void **extra, GucSource source)
+check_option(AwsOption option, const char *value)
 {
-	(void) extra;
-	(void) source;
-	if (is_printable_word(*value) && strpbrk(*value, "/,=") == NULL)
+	const AwsOptionRule *rule = &aws_options[option];
+	const char *problem = value[0] != '\0' ? rule->problem(value) : NULL;
+
+	if (problem == NULL)
 		return true;
-	GUC_check_errcode(ERRCODE_INVALID_PARAMETER_VALUE);
-	GUC_check_errmsg("invalid value for parameter \"athena_calc.access_key_id\"");
-	GUC_check_errdetail(
-		"It must be printable ASCII without spaces, line breaks, slashes, commas or "
-		"equals signs.");
-	return false;
+	if (rule->hint != NULL)
+		GUC_check_errhint("%s", rule->hint);
+	return refuse(rule->name, !(rule->flags & AWS_OPTION_NOT_REPEATED),
+				  psprintf("%s %s.", rule->subject, problem));
 }
 
-/*
- * What every secret must keep to. Each refusal has a message of its own, because PostgreSQL's would
- * print the value.
- */
 static bool
-check_secret(const char *name, const char *value, bool valid, const char *rule, void **extra,
-			 GucSource source)
+check_secret(AwsOption option, const char *value, void **extra, GucSource source)
 {
+	const char *name = aws_options[option].name;
 	SecretOrigin *origin;
 
 	if (strcmp(value, MASK) == 0)
-	{
-		GUC_check_errcode(ERRCODE_INVALID_PARAMETER_VALUE);
-		GUC_check_errmsg("invalid value for parameter \"%s\"", name);
-		GUC_check_errdetail("It is the mask that stands for a secret, not a secret.");
+		return refuse(name, false, "It is the mask that stands for a secret, not a secret.");
+	if (!check_option(option, value))
 		return false;
-	}
-	if (!valid)
-	{
-		GUC_check_errcode(ERRCODE_INVALID_PARAMETER_VALUE);
-		GUC_check_errmsg("invalid value for parameter \"%s\"", name);
-		GUC_check_errdetail("%s", rule);
-		return false;
-	}
 	/* ALTER ROLE, ALTER DATABASE and a function's SET clause ask with PGC_S_TEST. */
 	if (source == PGC_S_TEST && value[0] != '\0')
 	{
 		GUC_check_errcode(ERRCODE_INVALID_PARAMETER_VALUE);
-		GUC_check_errmsg("parameter \"%s\" cannot be kept in a catalog", name);
+		GUC_check_errmsg("parameter \"athena_calc.%s\" cannot be kept in a catalog", name);
 		GUC_check_errdetail(
 			"Settings of roles, databases and functions are readable by every role.");
 		GUC_check_errhint(
 			"Set it in postgresql.conf, with shared_preload_libraries = 'athena_calc', "
-			"or with SET in the session.");
+			"or use another source of credentials: see athena_calc.credential_provider.");
 		return false;
 	}
 
@@ -137,125 +104,148 @@ check_secret(const char *name, const char *value, bool valid, const char *rule, 
 	return true;
 }
 
-static bool
-check_secret_access_key(char **value, void **extra, GucSource source)
+/* PostgreSQL does not tell a hook whose it is: each option has hooks of its own. */
+#define OPTION_HOOK(name, option)                                          \
+	static bool check_##name(char **value, void **extra, GucSource source) \
+	{                                                                      \
+		(void) extra;                                                      \
+		(void) source;                                                     \
+		return check_option(option, *value);                               \
+	}
+
+#define SECRET_HOOKS(name, option)                                         \
+	static bool check_##name(char **value, void **extra, GucSource source) \
+	{                                                                      \
+		return check_secret(option, *value, extra, source);                \
+	}                                                                      \
+	static void assign_##name(const char *value, void *extra)              \
+	{                                                                      \
+		(void) value;                                                      \
+		secret_sources[option] = ((SecretOrigin *) extra)->source;         \
+	}                                                                      \
+	static const char *show_##name(void)                                   \
+	{                                                                      \
+		return setting_options[option][0] != '\0' ? MASK : "";             \
+	}
+
+/* clang-format off */
+OPTION_HOOK(access_key_id, AWS_OPTION_ACCESS_KEY_ID)
+SECRET_HOOKS(secret_access_key, AWS_OPTION_SECRET_ACCESS_KEY)
+SECRET_HOOKS(session_token, AWS_OPTION_SESSION_TOKEN)
+OPTION_HOOK(region, AWS_OPTION_REGION)
+OPTION_HOOK(endpoint_url, AWS_OPTION_ENDPOINT_URL)
+OPTION_HOOK(s3_endpoint_url, AWS_OPTION_S3_ENDPOINT_URL)
+OPTION_HOOK(sts_endpoint_url, AWS_OPTION_STS_ENDPOINT_URL)
+OPTION_HOOK(use_fips_endpoint, AWS_OPTION_USE_FIPS_ENDPOINT)
+OPTION_HOOK(use_dualstack_endpoint, AWS_OPTION_USE_DUALSTACK_ENDPOINT)
+OPTION_HOOK(ca_bundle, AWS_OPTION_CA_BUNDLE)
+OPTION_HOOK(work_group, AWS_OPTION_WORK_GROUP)
+OPTION_HOOK(credential_provider, AWS_OPTION_CREDENTIAL_PROVIDER)
+OPTION_HOOK(role_arn, AWS_OPTION_ROLE_ARN)
+OPTION_HOOK(role_session_name, AWS_OPTION_ROLE_SESSION_NAME)
+OPTION_HOOK(external_id, AWS_OPTION_EXTERNAL_ID)
+OPTION_HOOK(web_identity_token_file, AWS_OPTION_WEB_IDENTITY_TOKEN_FILE)
+OPTION_HOOK(profile, AWS_OPTION_PROFILE)
+OPTION_HOOK(shared_credentials_file, AWS_OPTION_SHARED_CREDENTIALS_FILE)
+OPTION_HOOK(config_file, AWS_OPTION_CONFIG_FILE)
+OPTION_HOOK(container_credentials_relative_uri, AWS_OPTION_CONTAINER_CREDENTIALS_RELATIVE_URI)
+OPTION_HOOK(container_credentials_full_uri, AWS_OPTION_CONTAINER_CREDENTIALS_FULL_URI)
+SECRET_HOOKS(container_authorization_token, AWS_OPTION_CONTAINER_AUTHORIZATION_TOKEN)
+OPTION_HOOK(container_authorization_token_file, AWS_OPTION_CONTAINER_AUTHORIZATION_TOKEN_FILE)
+OPTION_HOOK(ec2_metadata_service_endpoint, AWS_OPTION_EC2_METADATA_SERVICE_ENDPOINT)
+OPTION_HOOK(ec2_metadata_disabled, AWS_OPTION_EC2_METADATA_DISABLED)
+
+#define OPTION(name) check_##name, NULL, NULL
+#define SECRET(name) check_##name, assign_##name, show_##name
+
+static const struct OptionSetting
 {
-	return check_secret("athena_calc.secret_access_key", *value, !has_control_character(*value),
-						"It must not have line breaks or other control characters.", extra, source);
-}
+	AwsOption option;
+	GucContext context;
+	const char *initial;
+	GucStringCheckHook check;
+	GucStringAssignHook assign;
+	GucShowHook show;
+	const char *description;
+	const char *more;
+} option_settings[] = {
+	{AWS_OPTION_ACCESS_KEY_ID, PGC_SUSET, "", OPTION(access_key_id),
+	 "AWS access key ID.",
+	 "The first part of the credentials that requests are signed with."},
+	{AWS_OPTION_SECRET_ACCESS_KEY, PGC_SUSET, "", SECRET(secret_access_key),
+	 "AWS secret access key. Always shown masked.", NULL},
+	{AWS_OPTION_SESSION_TOKEN, PGC_SUSET, "", SECRET(session_token),
+	 "AWS session token of temporary credentials. Always shown masked.", NULL},
+	{AWS_OPTION_REGION, PGC_USERSET, "", OPTION(region),
+	 "AWS region, as in us-east-1.",
+	 "Empty for that of the server's environment, of the profile, or of the instance."},
+	{AWS_OPTION_ENDPOINT_URL, PGC_SUSET, "", OPTION(endpoint_url),
+	 "URL of Athena.",
+	 "Empty for AWS's own endpoint in the region."},
+	{AWS_OPTION_S3_ENDPOINT_URL, PGC_SUSET, "", OPTION(s3_endpoint_url),
+	 "URL of S3.",
+	 "Empty for AWS's own endpoint in the region."},
+	{AWS_OPTION_STS_ENDPOINT_URL, PGC_SUSET, "", OPTION(sts_endpoint_url),
+	 "URL of STS, which gives out the credentials of roles.",
+	 "Empty for AWS's own endpoint in the region."},
+	{AWS_OPTION_USE_FIPS_ENDPOINT, PGC_SUSET, "", OPTION(use_fips_endpoint),
+	 "Whether AWS's FIPS endpoints are used.",
+	 "Empty for what the server's environment says, or else no."},
+	{AWS_OPTION_USE_DUALSTACK_ENDPOINT, PGC_SUSET, "", OPTION(use_dualstack_endpoint),
+	 "Whether AWS's endpoints for both IPv4 and IPv6 are used.",
+	 "Empty for what the server's environment says, or else no."},
+	{AWS_OPTION_CA_BUNDLE, PGC_SUSET, "", OPTION(ca_bundle),
+	 "File or directory of the certificate authorities that are trusted.",
+	 "Empty for the system's."},
+	{AWS_OPTION_WORK_GROUP, PGC_USERSET, "", OPTION(work_group),
+	 "Work group of functions that are given none.", NULL},
+	{AWS_OPTION_CREDENTIAL_PROVIDER, PGC_SUSET, "auto", OPTION(credential_provider),
+	 "Where credentials come from.",
+	 "auto takes the first that is configured of settings, environment, web_identity, profile, container and "
+	 "instance."},
+	{AWS_OPTION_ROLE_ARN, PGC_SUSET, "", OPTION(role_arn),
+	 "Role to assume.",
+	 "With web_identity_token_file by that token, else with the credentials found."},
+	{AWS_OPTION_ROLE_SESSION_NAME, PGC_SUSET, "", OPTION(role_session_name),
+	 "Name of the role's session, as CloudTrail shows it.", NULL},
+	{AWS_OPTION_EXTERNAL_ID, PGC_SUSET, "", OPTION(external_id),
+	 "External ID that the role's trust policy asks for.", NULL},
+	{AWS_OPTION_WEB_IDENTITY_TOKEN_FILE, PGC_SUSET, "", OPTION(web_identity_token_file),
+	 "File with the web identity token that role_arn is assumed with.", NULL},
+	{AWS_OPTION_PROFILE, PGC_SUSET, "", OPTION(profile),
+	 "Profile in the shared AWS files.",
+	 "Empty for the profile \"default\"."},
+	{AWS_OPTION_SHARED_CREDENTIALS_FILE, PGC_SUSET, "", OPTION(shared_credentials_file),
+	 "The shared AWS credentials file.",
+	 "Empty for .aws/credentials in the home directory of the server's user."},
+	{AWS_OPTION_CONFIG_FILE, PGC_SUSET, "", OPTION(config_file),
+	 "The shared AWS config file.",
+	 "Empty for .aws/config in the home directory of the server's user."},
+	{AWS_OPTION_CONTAINER_CREDENTIALS_RELATIVE_URI, PGC_SUSET, "", OPTION(container_credentials_relative_uri),
+	 "Path of a container's credentials at http://169.254.170.2.", NULL},
+	{AWS_OPTION_CONTAINER_CREDENTIALS_FULL_URI, PGC_SUSET, "", OPTION(container_credentials_full_uri),
+	 "URL of a container's credentials.", NULL},
+	{AWS_OPTION_CONTAINER_AUTHORIZATION_TOKEN, PGC_SUSET, "", SECRET(container_authorization_token),
+	 "Token that the container's credentials are asked for with. Always shown masked.", NULL},
+	{AWS_OPTION_CONTAINER_AUTHORIZATION_TOKEN_FILE, PGC_SUSET, "", OPTION(container_authorization_token_file),
+	 "File with the token that the container's credentials are asked for with.", NULL},
+	{AWS_OPTION_EC2_METADATA_SERVICE_ENDPOINT, PGC_SUSET, "", OPTION(ec2_metadata_service_endpoint),
+	 "URL of the instance metadata service.",
+	 "Empty for EC2's own, http://169.254.169.254."},
+	{AWS_OPTION_EC2_METADATA_DISABLED, PGC_SUSET, "", OPTION(ec2_metadata_disabled),
+	 "Whether the instance metadata service is left alone.",
+	 "Empty for what the server's environment says, or else no."},
+};
+/* clang-format on */
 
-static bool
-check_session_token(char **value, void **extra, GucSource source)
+void
+settings_check_secret(AwsOption secret)
 {
-	return check_secret("athena_calc.session_token", *value, is_printable_word(*value),
-						"It must be printable ASCII without spaces or line breaks.", extra, source);
-}
+	const char *name = aws_options[secret].name;
 
-static void
-assign_secret_access_key(const char *value, void *extra)
-{
-	(void) value;
-	secret_access_key_source = ((SecretOrigin *) extra)->source;
-}
-
-static void
-assign_session_token(const char *value, void *extra)
-{
-	(void) value;
-	session_token_source = ((SecretOrigin *) extra)->source;
-}
-
-static const char *
-show_secret_access_key(void)
-{
-	return setting_secret_access_key[0] != '\0' ? MASK : "";
-}
-
-static const char *
-show_session_token(void)
-{
-	return setting_session_token[0] != '\0' ? MASK : "";
-}
-
-static bool
-check_region(char **value, void **extra, GucSource source)
-{
-	(void) extra;
-	(void) source;
-	if ((*value)[0] == '\0' || aws_region_is_valid(*value))
-		return true;
-	GUC_check_errdetail("A region has letters, digits and hyphens only, as in \"us-east-1\".");
-	return false;
-}
-
-/* The refusal does not repeat the value: there may be a password in it. */
-static bool
-check_endpoint(const char *name, const char *value)
-{
-	AwsEndpoint endpoint;
-	const char *problem;
-
-	if (value[0] == '\0' || aws_endpoint_parse(value, &endpoint, &problem))
-		return true;
-	GUC_check_errcode(ERRCODE_INVALID_PARAMETER_VALUE);
-	GUC_check_errmsg("invalid value for parameter \"%s\"", name);
-	GUC_check_errdetail("The URL %s.", problem);
-	GUC_check_errhint("An endpoint is a scheme, a host and perhaps a port and a path, as in "
-					  "\"https://athena.us-east-1.amazonaws.com\".");
-	return false;
-}
-
-static bool
-check_endpoint_url(char **value, void **extra, GucSource source)
-{
-	(void) extra;
-	(void) source;
-	return check_endpoint("athena_calc.endpoint_url", *value);
-}
-
-static bool
-check_s3_endpoint_url(char **value, void **extra, GucSource source)
-{
-	(void) extra;
-	(void) source;
-	return check_endpoint("athena_calc.s3_endpoint_url", *value);
-}
-
-static bool
-check_ca_bundle(char **value, void **extra, GucSource source)
-{
-	(void) extra;
-	(void) source;
-	if (!has_control_character(*value))
-		return true;
-	GUC_check_errdetail("The name of a file or directory has no line breaks.");
-	return false;
-}
-
-/* https://docs.aws.amazon.com/athena/latest/APIReference/API_StartSession.html */
-static bool
-check_work_group(char **value, void **extra, GucSource source)
-{
-	size_t length = strlen(*value);
-
-	(void) extra;
-	(void) source;
-	if (length <= 128 &&
-		strspn(*value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-					   "._-") == length)
-		return true;
-	GUC_check_errdetail("The name of a work group has up to 128 letters, digits, dots, underscores "
-						"and hyphens.");
-	return false;
-}
-
-/* Throws unless a secret comes from where nobody else could have read it. */
-static void
-check_secret_source(const char *name, const char *value, GucSource source)
-{
-	if (value[0] == '\0')
+	if (setting_options[secret][0] == '\0')
 		return;
-	switch (source)
+	switch (secret_sources[secret])
 	{
 		case PGC_S_ENV_VAR:
 		case PGC_S_FILE:
@@ -265,7 +255,8 @@ check_secret_source(const char *name, const char *value, GucSource source)
 			ereport(
 				ERROR,
 				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
-				 errmsg("setting \"%s\" cannot be used from the configuration file", name),
+				 errmsg("setting \"athena_calc.%s\" cannot be used from the configuration file",
+						name),
 				 errdetail("The library is not in shared_preload_libraries, so every role can "
 						   "read the setting in a session that has not loaded it."),
 				 errhint("Add athena_calc to shared_preload_libraries and restart the server, or "
@@ -278,7 +269,9 @@ check_secret_source(const char *name, const char *value, GucSource source)
 			ereport(
 				ERROR,
 				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
-				 errmsg("setting \"%s\" cannot be used from ALTER ROLE or ALTER DATABASE", name),
+				 errmsg(
+					 "setting \"athena_calc.%s\" cannot be used from ALTER ROLE or ALTER DATABASE",
+					 name),
 				 errdetail("Settings of roles and databases are readable by every role."),
 				 errhint("Set it in postgresql.conf, with shared_preload_libraries = "
 						 "'athena_calc', or with SET in the session; then change the secret, for "
@@ -289,28 +282,10 @@ check_secret_source(const char *name, const char *value, GucSource source)
 	}
 }
 
-void
-settings_check_secrets(void)
+bool
+settings_are_preloaded(void)
 {
-	check_secret_source("athena_calc.secret_access_key", setting_secret_access_key,
-						secret_access_key_source);
-	check_secret_source("athena_calc.session_token", setting_session_token, session_token_source);
-}
-
-static void
-define_secret(const char *name, const char *description, char **variable, GucStringCheckHook check,
-			  GucStringAssignHook assign, GucShowHook show)
-{
-	DefineCustomStringVariable(name, description, NULL, variable, "", PGC_SUSET,
-							   GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, check, assign, show);
-}
-
-static void
-define_string(const char *name, const char *description, const char *more, char **variable,
-			  GucContext context, GucStringCheckHook check)
-{
-	DefineCustomStringVariable(name, description, more, variable, "", context, 0, check, NULL,
-							   NULL);
+	return preloaded;
 }
 
 static void
@@ -326,29 +301,28 @@ settings_define(void)
 {
 	preloaded = process_shared_preload_libraries_in_progress;
 
-	define_string("athena_calc.access_key_id", "AWS access key ID.",
-				  "The first part of the credentials that requests are signed with.",
-				  &setting_access_key_id, PGC_SUSET, check_access_key_id);
-	define_secret("athena_calc.secret_access_key", "AWS secret access key. Always shown masked.",
-				  &setting_secret_access_key, check_secret_access_key, assign_secret_access_key,
-				  show_secret_access_key);
-	define_secret("athena_calc.session_token",
-				  "AWS session token of temporary credentials. Always shown masked.",
-				  &setting_session_token, check_session_token, assign_session_token,
-				  show_session_token);
-	define_string("athena_calc.region", "AWS region, as in us-east-1.", NULL, &setting_region,
-				  PGC_USERSET, check_region);
-	define_string("athena_calc.endpoint_url", "URL of Athena.",
-				  "Empty for AWS's own endpoint in the region.", &setting_endpoint_url, PGC_SUSET,
-				  check_endpoint_url);
-	define_string("athena_calc.s3_endpoint_url", "URL of S3.",
-				  "Empty for AWS's own endpoint in the region.", &setting_s3_endpoint_url,
-				  PGC_SUSET, check_s3_endpoint_url);
-	define_string("athena_calc.ca_bundle",
-				  "File or directory of the certificate authorities that are trusted.",
-				  "Empty for the system's.", &setting_ca_bundle, PGC_SUSET, check_ca_bundle);
-	define_string("athena_calc.work_group", "Work group of functions that are given none.", NULL,
-				  &setting_work_group, PGC_USERSET, check_work_group);
+	for (int i = 0; i < (int) lengthof(option_settings); i++)
+	{
+		const struct OptionSetting *setting = &option_settings[i];
+		const AwsOptionRule *rule = &aws_options[setting->option];
+		char *name = psprintf("athena_calc.%s", rule->name);
+
+		DefineCustomStringVariable(
+			name, setting->description, setting->more, &setting_options[setting->option],
+			setting->initial, setting->context,
+			rule->flags & AWS_OPTION_SECRET ? GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE : 0,
+			setting->check, setting->assign, setting->show);
+		pfree(name);
+	}
+	DefineCustomStringVariable("athena_calc.server",
+							   "Foreign server whose options and user mapping are used.",
+							   "Empty for none: then the settings count.", &setting_server, "",
+							   PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("athena_calc.allow_credential_process",
+							 "Whether a profile's credential_process may be run.",
+							 "It is a program that runs as the server's user.",
+							 &setting_allow_credential_process, false, PGC_SUSET, 0, NULL, NULL,
+							 NULL);
 	define_integer("athena_calc.connect_timeout", "Longest time to reach a service.",
 				   "For the name, the connection and TLS together.", &setting_connect_timeout, 3000,
 				   1, MAX_TIMEOUT_MS, GUC_UNIT_MS);

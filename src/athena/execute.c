@@ -60,6 +60,7 @@ static const AwsErrorMeaning meanings[] = {
 static const AwsService athena = {
 	.name = "Athena",
 	.signing_name = "athena",
+	.endpoint_option = AWS_OPTION_ENDPOINT_URL,
 	.error_format = AWS_ERROR_JSON,
 	.error_code_member = "AthenaErrorCode",
 	.error_code_key = "athena_error_code",
@@ -87,16 +88,24 @@ typedef struct AthenaCall
 /* What all calls of one SQL function share. */
 typedef struct AthenaTarget
 {
+	AwsConfig config;
 	AwsEndpoint endpoint;
 	char path[ENDPOINT_PATH_SIZE + 1];
 	char target[sizeof("AmazonAthena.") + ATHENA_MAX_NAME];
 	HttpHeader headers[2];
 } AthenaTarget;
 
+void
+athena_resolve_endpoint(const AwsConfig *config, AwsEndpoint *endpoint)
+{
+	aws_resolve_endpoint(config, &athena, endpoint);
+}
+
+/* By the configuration that is in it. */
 static void
 find_target(AthenaTarget *target, const char *operation)
 {
-	aws_resolve_endpoint("athena", setting_endpoint_url, &target->endpoint);
+	athena_resolve_endpoint(&target->config, &target->endpoint);
 	strlcpy(target->path, target->endpoint.path, sizeof(target->path));
 	strlcat(target->path, "/", sizeof(target->path));
 	strlcpy(target->target, "AmazonAthena.", sizeof(target->target));
@@ -105,13 +114,18 @@ find_target(AthenaTarget *target, const char *operation)
 	target->headers[1] = (HttpHeader){"X-Amz-Target", target->target};
 }
 
+static const char *
+work_group(const AthenaTarget *target)
+{
+	return target->config.values[AWS_OPTION_WORK_GROUP];
+}
+
 static void
 address_call(AwsCall *call, const AthenaTarget *target, const char *operation, const char *body)
 {
 	call->service = &athena;
 	call->operation = operation;
 	call->endpoint = &target->endpoint;
-	call->region = setting_region;
 	call->method = "POST";
 	call->path = target->path;
 	call->headers = target->headers;
@@ -120,9 +134,8 @@ address_call(AwsCall *call, const AthenaTarget *target, const char *operation, c
 	call->body_length = strlen(body);
 }
 
-/* The answer's document; an empty body counts as an empty object. False with the call's error set. */
-static bool
-read_document(AwsCall *call, const HttpResponse *response, JsonValue *document)
+bool
+athena_read_document(AwsCall *call, const HttpResponse *response, JsonValue *document)
 {
 	const char *problem;
 
@@ -154,7 +167,7 @@ read_row(AwsCall *call, const HttpResponse *response, void *result_context)
 	JsonValue document;
 	MarshalProblem problem;
 
-	if (call->error.sqlstate == 0 && read_document(call, response, &document))
+	if (call->error.sqlstate == 0 && athena_read_document(call, response, &document))
 	{
 		MemoryContext before = MemoryContextSwitchTo(result_context);
 
@@ -212,10 +225,11 @@ athena_execute(const AthenaOperation *operation, const NullableDatum *arguments,
 
 	marshal_check_arguments(operation, arguments);
 	before = enter_call_context();
+	aws_config_get(&target.config);
 	find_target(&target, operation->name);
 	address_call(&call.call, &target, operation->name,
-				 marshal_request(operation, arguments, 0, no_token));
-	aws_call(&call, sizeof(call), 1, read_row, before);
+				 marshal_request(operation, arguments, work_group(&target), 0, no_token));
+	aws_call(&target.config, &call, sizeof(call), 1, read_row, before);
 	if (call.call.error.sqlstate != 0)
 		raise_error(&call.call, operation, arguments);
 	leave_call_context(before);
@@ -248,7 +262,7 @@ read_page(AwsCall *call, const HttpResponse *response, void *context)
 	MarshalProblem problem;
 
 	(void) context;
-	if (call->error.sqlstate != 0 || !read_document(call, response, &document))
+	if (call->error.sqlstate != 0 || !athena_read_document(call, response, &document))
 		return;
 
 	rows = json_member(document, page->operation->list);
@@ -327,6 +341,7 @@ athena_execute_list(const AthenaOperation *operation, const NullableDatum *argum
 	remaining = wanted_rows(operation, arguments);
 	before = enter_call_context();
 	call_context = CurrentMemoryContext;
+	aws_config_get(&target.config);
 	find_target(&target, operation->name);
 	row_context =
 		AllocSetContextCreate(CurrentMemoryContext, "athena_calc row", ALLOCSET_SMALL_SIZES);
@@ -350,10 +365,10 @@ athena_execute_list(const AthenaOperation *operation, const NullableDatum *argum
 		page_context = swap;
 		MemoryContextReset(page_context);
 		MemoryContextSwitchTo(page_context);
-		address_call(
-			&page.call, &target, operation->name,
-			marshal_request(operation, arguments, Min(remaining, operation->page_size), token));
-		aws_call(&page, sizeof(page), 1, read_page, NULL);
+		address_call(&page.call, &target, operation->name,
+					 marshal_request(operation, arguments, work_group(&target),
+									 Min(remaining, operation->page_size), token));
+		aws_call(&target.config, &page, sizeof(page), 1, read_page, NULL);
 		empty_pages = page.rows == 0 ? empty_pages + 1 : 0;
 		if (page.call.error.sqlstate == 0 && empty_pages == MAX_EMPTY_PAGES)
 		{
@@ -390,6 +405,7 @@ athena_execute_batch(const AthenaOperation *operation, const Datum *ids, int cou
 	AthenaCall *calls;
 	NullableDatum *arguments;
 
+	aws_config_get(&target.config);
 	find_target(&target, operation->name);
 	calls = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(AthenaCall) * Max(count, 1),
 									   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
@@ -406,9 +422,10 @@ athena_execute_batch(const AthenaOperation *operation, const Datum *ids, int cou
 		call->values = palloc0(sizeof(Datum) * (columns + 2));
 		call->nulls = palloc0(sizeof(bool) * (columns + 2));
 		address_call(&call->call, &target, operation->name,
-					 marshal_request(operation, call->arguments, 0, no_token));
+					 marshal_request(operation, call->arguments, work_group(&target), 0, no_token));
 	}
-	aws_call(calls, sizeof(AthenaCall), count, read_batch_row, CurrentMemoryContext);
+	aws_call(&target.config, calls, sizeof(AthenaCall), count, read_batch_row,
+			 CurrentMemoryContext);
 
 	for (int i = 0; i < count; i++)
 	{
@@ -444,7 +461,7 @@ read_jsonb(AwsCall *call, const HttpResponse *response, void *result_context)
 	JsonValue document;
 	MarshalProblem problem;
 
-	if (call->error.sqlstate == 0 && read_document(call, response, &document))
+	if (call->error.sqlstate == 0 && athena_read_document(call, response, &document))
 	{
 		MemoryContext before = MemoryContextSwitchTo(result_context);
 
@@ -465,6 +482,18 @@ takes_token(const char *operation)
 	return false;
 }
 
+void
+athena_call(const AwsConfig *config, const char *operation, const char *request, AwsCall *call,
+			AwsAnswer answer, void *context)
+{
+	AthenaTarget *target = palloc(sizeof(AthenaTarget));
+
+	target->config = *config;
+	find_target(target, operation);
+	address_call(call, target, operation, request);
+	aws_call(config, call, sizeof(*call), 1, answer, context);
+}
+
 Datum
 athena_invoke(const char *operation, Jsonb *request)
 {
@@ -476,6 +505,7 @@ athena_invoke(const char *operation, Jsonb *request)
 
 	token.val.string.val = pstrdup("ClientRequestToken");
 	token.val.string.len = strlen(token.val.string.val);
+	aws_config_get(&target.config);
 	find_target(&target, operation);
 	initStringInfo(&body);
 	JsonbToCString(&body, &request->root, VARSIZE(request));
@@ -489,7 +519,7 @@ athena_invoke(const char *operation, Jsonb *request)
 		appendStringInfo(&body, "%s\"ClientRequestToken\":\"%s\"}", body.len > 1 ? "," : "", uuid);
 	}
 	address_call(&call.call, &target, operation, encoding_to_utf8(body.data, body.len));
-	aws_call(&call, sizeof(call), 1, read_jsonb, before);
+	aws_call(&target.config, &call, sizeof(call), 1, read_jsonb, before);
 	if (call.call.error.sqlstate != 0)
 		aws_call_raise(&call.call);
 	leave_call_context(before);

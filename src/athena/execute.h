@@ -10,6 +10,8 @@
 #define ATHENA_CALC_ATHENA_EXECUTE_H
 
 #include "athena/operation.h"
+#include "aws/client.h"
+#include "aws/json.h"
 #include "utils/jsonb.h"
 
 /* Runs an operation whose answer is one row; fills in its columns. */
@@ -36,5 +38,18 @@ extern void athena_execute_batch(const AthenaOperation *operation, const Datum *
  * added where the operation takes one and the request has none.
  */
 extern Datum athena_invoke(const char *operation, Jsonb *request);
+
+/*
+ * Makes one call of any operation by a configuration, with the request as Athena takes it: JSON in UTF-8. What goes
+ * wrong at Athena or on the way is in call->error; throws what aws_call() throws. The caller zeroes the call.
+ */
+extern void athena_call(const AwsConfig *config, const char *operation, const char *request,
+						AwsCall *call, AwsAnswer answer, void *context);
+
+/* Athena's endpoint by a configuration. Throws what aws_resolve_endpoint() throws. */
+extern void athena_resolve_endpoint(const AwsConfig *config, AwsEndpoint *endpoint);
+
+/* The answer's document; an empty body counts as an empty object. False with the call's error set. */
+extern bool athena_read_document(AwsCall *call, const HttpResponse *response, JsonValue *document);
 
 #endif

@@ -11,15 +11,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/tuplestore.h"
 #include "utils/typcache.h"
-
-/* Where rows of a set go. */
-typedef struct RowSink
-{
-	Tuplestorestate *rows;
-	TupleDesc descriptor;
-} RowSink;
 
 /* A library that is newer or older than the SQL declarations. */
 static void
@@ -77,9 +69,8 @@ function_return_value(FunctionCallInfo fcinfo, const AthenaOperation *operation)
 	return value;
 }
 
-/* Makes ready for rows, by the rules for set-returning functions in "materialize" mode. */
-static void
-open_sink(FunctionCallInfo fcinfo, int columns, RowSink *sink)
+void
+function_open_sink(FunctionCallInfo fcinfo, int columns, RowSink *sink)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	MemoryContext before;
@@ -100,8 +91,8 @@ open_sink(FunctionCallInfo fcinfo, int columns, RowSink *sink)
 	MemoryContextSwitchTo(before);
 }
 
-static void
-put_row(Datum *values, bool *nulls, void *context)
+void
+function_put_row(Datum *values, bool *nulls, void *context)
 {
 	RowSink *sink = context;
 
@@ -117,9 +108,9 @@ function_return_one_row_set(FunctionCallInfo fcinfo, const AthenaOperation *oper
 	RowSink sink;
 
 	get_arguments(fcinfo, operation, arguments);
-	open_sink(fcinfo, operation->column_count, &sink);
+	function_open_sink(fcinfo, operation->column_count, &sink);
 	athena_execute(operation, arguments, values, nulls);
-	put_row(values, nulls, &sink);
+	function_put_row(values, nulls, &sink);
 	return (Datum) 0;
 }
 
@@ -130,8 +121,8 @@ function_return_list(FunctionCallInfo fcinfo, const AthenaOperation *operation)
 	RowSink sink;
 
 	get_arguments(fcinfo, operation, arguments);
-	open_sink(fcinfo, operation->column_count, &sink);
-	athena_execute_list(operation, arguments, put_row, &sink);
+	function_open_sink(fcinfo, operation->column_count, &sink);
+	athena_execute_list(operation, arguments, function_put_row, &sink);
 	return (Datum) 0;
 }
 
@@ -160,8 +151,8 @@ function_return_batch(FunctionCallInfo fcinfo, const AthenaOperation *operation)
 							errmsg("argument \"%ss\" must not have NULL elements",
 								   operation->arguments[0].name)));
 	}
-	open_sink(fcinfo, operation->column_count + 2, &sink);
+	function_open_sink(fcinfo, operation->column_count + 2, &sink);
 	if (count > 0)
-		athena_execute_batch(operation, ids, count, put_row, &sink);
+		athena_execute_batch(operation, ids, count, function_put_row, &sink);
 	return (Datum) 0;
 }

@@ -6,6 +6,23 @@
 #define ATHENA_CALC_ATHENA_FUNCTION_H
 
 #include "athena/operation.h"
+#include "utils/tuplestore.h"
+
+/* Where rows of a set go. */
+typedef struct RowSink
+{
+	Tuplestorestate *rows;
+	TupleDesc descriptor;
+} RowSink;
+
+/*
+ * Makes a set-returning function ready for rows of so many columns, by the rules for the mode "materialize".
+ * Throws 55000 where SQL declares others.
+ */
+extern void function_open_sink(FunctionCallInfo fcinfo, int columns, RowSink *sink);
+
+/* Adds a row; `sink` is a RowSink. */
+extern void function_put_row(Datum *values, bool *nulls, void *sink);
 
 /* A function that returns one composite value. */
 extern Datum function_return_row(FunctionCallInfo fcinfo, const AthenaOperation *operation);

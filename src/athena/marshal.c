@@ -76,7 +76,8 @@ append_tags(StringInfo json, Jsonb *tags)
 }
 
 static void
-append_argument(StringInfo json, const AthenaArgument *argument, NullableDatum value)
+append_argument(StringInfo json, const AthenaArgument *argument, NullableDatum value,
+				const char *work_group)
 {
 	char uuid[AWS_UUID_SIZE];
 
@@ -92,14 +93,14 @@ append_argument(StringInfo json, const AthenaArgument *argument, NullableDatum v
 			escape_json(json, TextDatumGetCString(value.value));
 			break;
 		case ATHENA_WORK_GROUP:
-			if (value.isnull && setting_work_group[0] == '\0')
+			if (value.isnull && work_group[0] == '\0')
 				ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 								errmsg("no work group: neither the argument \"%s\" nor "
 									   "\"athena_calc.work_group\" is set",
 									   argument->name),
 								errhint("SET athena_calc.work_group, or name the work group in the "
 										"call.")));
-			escape_json(json, value.isnull ? setting_work_group : TextDatumGetCString(value.value));
+			escape_json(json, value.isnull ? work_group : TextDatumGetCString(value.value));
 			break;
 		case ATHENA_INT:
 			appendStringInfo(json, "%d", DatumGetInt32(value.value));
@@ -131,8 +132,8 @@ has_default(AthenaKind kind)
 }
 
 char *
-marshal_request(const AthenaOperation *operation, const NullableDatum *arguments, int page_size,
-				JsonValue next_token)
+marshal_request(const AthenaOperation *operation, const NullableDatum *arguments,
+				const char *work_group, int page_size, JsonValue next_token)
 {
 	StringInfoData json;
 	StringInfoData request;
@@ -174,7 +175,7 @@ marshal_request(const AthenaOperation *operation, const NullableDatum *arguments
 		if (arguments[i].isnull && !has_default(argument->kind))
 			continue;
 		appendStringInfo(&json, "%s\"%s\":", first ? "" : ",", name);
-		append_argument(&json, argument, arguments[i]);
+		append_argument(&json, argument, arguments[i], work_group);
 		first = false;
 	}
 	if (open != NULL)

@@ -16,12 +16,12 @@ extern void marshal_check_arguments(const AthenaOperation *operation,
 									const NullableDatum *arguments);
 
 /*
- * The request's JSON, in UTF-8. `page_size`, where above 0, is sent as MaxResults; `next_token`, where not
+ * The request's JSON, in UTF-8. `work_group`, "" for none, stands in where no argument names one; `page_size`, where above 0, is sent as MaxResults; `next_token`, where not
  * empty, is a JSON string that goes back as it came. Throws 55000 without a work group, 22021 for text
  * that is not valid UTF-8, 22023 for tags that are no object of strings.
  */
 extern char *marshal_request(const AthenaOperation *operation, const NullableDatum *arguments,
-							 int page_size, JsonValue next_token);
+							 const char *work_group, int page_size, JsonValue next_token);
 
 /* What is wrong with an answer: nothing while `sqlstate` is 0. `text` reads behind "the answer …". */
 typedef struct MarshalProblem

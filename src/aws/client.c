@@ -1,318 +1,58 @@
 /*
  * client.c
- *		Calls to AWS: signed, sent, tried again where that helps. See client.h.
+ *		Calls to AWS as the current user's configuration says. See client.h.
  */
 #include "aws/client.h"
 
-#include <time.h>
-
 #include "aws/credentials.h"
-#include "lib/stringinfo.h"
-#include "settings.h"
 
-#define USER_AGENT "athena_calc/1.0"
-
-/* The headers that a request has beyond the call's own. */
-#define MAX_ADDED_HEADERS 9
-
-/* From this on a refused signature is the clock's fault; AWS allows five minutes. */
-#define CLOCK_SKEW_SECONDS (4 * 60)
-
-typedef struct AwsRun
+typedef struct ClientRun
 {
 	AwsAnswer answer;
 	void *context;
-	int max_attempts;
-} AwsRun;
-
-/* What the backend has learned. */
-static SigV4Signer signer;
-static RetryQuota quota;
-static int64 clock_offset = 0; /* seconds to add to this machine's clock to get AWS's */
-
-/* Writes 16 random bytes as a UUID of version 4 (RFC 9562). */
-static void
-format_uuid(unsigned char bytes[16], char uuid[AWS_UUID_SIZE])
-{
-	static const char hex[] = "0123456789abcdef";
-	char *p = uuid;
-
-	bytes[6] = (bytes[6] & 0x0F) | 0x40;
-	bytes[8] = (bytes[8] & 0x3F) | 0x80;
-	for (int i = 0; i < 16; i++)
-	{
-		if (i == 4 || i == 6 || i == 8 || i == 10)
-			*p++ = '-';
-		*p++ = hex[bytes[i] >> 4];
-		*p++ = hex[bytes[i] & 15];
-	}
-	*p = '\0';
-}
-
-void
-aws_generate_uuid(char uuid[AWS_UUID_SIZE])
-{
-	unsigned char bytes[16];
-
-	if (!pg_strong_random(bytes, sizeof(bytes)))
-		ereport(ERROR, (errcode(ERRCODE_SYSTEM_ERROR), errmsg("could not generate a random UUID")));
-	format_uuid(bytes, uuid);
-}
-
-/* An ID that only tells calls apart in logs: PostgreSQL's fast random numbers will do. */
-static void
-generate_invocation_id(char uuid[AWS_UUID_SIZE])
-{
-	unsigned char bytes[16];
-
-	for (int i = 0; i < 16; i += 4)
-	{
-		uint32 random = (uint32) (random_fraction() * 4294967296.0);
-
-		memcpy(bytes + i, &random, sizeof(random));
-	}
-	format_uuid(bytes, uuid);
-}
-
-void
-aws_resolve_endpoint(const char *service, const char *url, AwsEndpoint *endpoint)
-{
-	const char *problem;
-
-	if (setting_region[0] == '\0')
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("no AWS region: \"athena_calc.region\" is not set"),
-						errhint("SET athena_calc.region = 'us-east-1', or put it in "
-								"postgresql.conf.")));
-	if (url[0] != '\0' ? !aws_endpoint_parse(url, endpoint, &problem)
-					   : !aws_endpoint_of_region(service, setting_region, endpoint))
-		elog(ERROR, "setting was not checked"); /* the check hooks let no other value in */
-}
-
-/* Names and values of one attempt's headers; the engine copies them before it returns. */
-typedef struct Attempt
-{
-	SigV4Scope scope;
-	char number[32];
-	HttpHeader headers[FLEXIBLE_ARRAY_MEMBER];
-} Attempt;
+	bool may_refresh;
+	AwsCall **refused; /* whose credentials were refused, to be made once more */
+	int refused_count;
+} ClientRun;
 
 static void
-prepare(HttpExchange *exchange, HttpRequest *request, void *context)
+take_answer(AwsCall *call, const HttpResponse *response, void *context)
 {
-	AwsCall *call = (AwsCall *) exchange;
-	AwsRun *run = context;
-	SigV4Credentials credentials;
-	SigV4Request signing = {0};
-	Attempt *attempt = palloc(offsetof(Attempt, headers) +
-							  sizeof(HttpHeader) * (call->header_count + MAX_ADDED_HEADERS));
-	HttpHeader *header = attempt->headers;
-	const char *authorization;
+	ClientRun *run = context;
 
-	credentials_get(&credentials);
-	sigv4_format_date_time((time_t) (time(NULL) + clock_offset), attempt->scope.date_time);
-	attempt->scope.region = call->region;
-	attempt->scope.service = call->service->signing_name;
-	snprintf(attempt->number, sizeof(attempt->number), "attempt=%d; max=%d", call->attempts + 1,
-			 run->max_attempts);
-
-	*header++ = (HttpHeader){"Host", call->endpoint->host};
-	*header++ = (HttpHeader){"X-Amz-Date", attempt->scope.date_time};
-	if (credentials.session_token != NULL)
-		*header++ = (HttpHeader){"X-Amz-Security-Token", credentials.session_token};
-	if (call->service->is_s3)
-		*header++ = (HttpHeader){"x-amz-content-sha256", call->payload_hash};
-	*header++ = (HttpHeader){"amz-sdk-invocation-id", call->invocation_id};
-	*header++ = (HttpHeader){"amz-sdk-request", attempt->number};
-	for (int i = 0; i < call->header_count; i++)
-		*header++ = call->headers[i];
-
-	signing.method = call->method;
-	signing.path = call->path;
-	signing.query = call->query;
-	signing.headers = attempt->headers;
-	signing.header_count = (size_t) (header - attempt->headers);
-	signing.payload_hash = call->payload_hash;
-	signing.normalize_path = !call->service->is_s3;
-	signing.encode_path = !call->service->is_s3;
-	authorization = sigv4_authorization(&signer, &signing, &credentials, &attempt->scope);
-	if (authorization == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
-						errdetail("A request could not be signed.")));
-	*header++ = (HttpHeader){"Authorization", authorization};
-	/* Not signed: what stands between us and AWS may change it. */
-	*header++ = (HttpHeader){"User-Agent", USER_AGENT};
-
-	request->method = call->method;
-	request->url = call->url;
-	request->headers = attempt->headers;
-	request->header_count = (int) (header - attempt->headers);
-	request->body = call->body;
-	request->body_length = call->body_length;
-	request->connect_timeout = setting_connect_timeout;
-	request->timeout = setting_request_timeout;
-	request->max_response_size = (size_t) setting_max_response_size * 1024;
-	request->ca_bundle = setting_ca_bundle;
-	call->attempts++;
-}
-
-/* A header that holds a whole number; -1 where it holds none. */
-static int64
-number_header(const HttpResponse *response, const char *name)
-{
-	size_t length;
-	const char *value = http_response_header(response, name, &length);
-	int64 number = 0;
-
-	if (value == NULL || length == 0 || length > 12)
-		return -1;
-	for (size_t i = 0; i < length; i++)
-	{
-		if (value[i] < '0' || value[i] > '9')
-			return -1;
-		number = number * 10 + (value[i] - '0');
-	}
-	return number;
-}
-
-/* How long the server asks us to wait, in milliseconds; -1 where it does not. */
-static int64
-retry_after(const HttpResponse *response)
-{
-	int64 wish = number_header(response, "x-amz-retry-after");
-	const char *date;
-	size_t length;
-
-	if (wish >= 0)
-		return wish;
-	wish = number_header(response, "retry-after");
-	if (wish >= 0)
-		return wish * 1000;
-	date = http_response_header(response, "retry-after", &length);
-	if (date != NULL)
-	{
-		int64 then = http_parse_date(date, length);
-
-		if (then > 0)
-			return Max(0, then - (int64) time(NULL) - clock_offset) * 1000;
-	}
-	return -1;
-}
-
-/*
- * Whether a refusal is the clock's fault: then the offset is mended, and the call is worth one more
- * attempt. The server's time is in each of its answers.
- */
-static bool
-correct_clock(AwsCall *call, const HttpResponse *response)
-{
-	size_t length;
-	const char *date = http_response_header(response, "date", &length);
-	int64 offset;
-
-	if (call->clock_corrected || date == NULL || call->error.exception == NULL ||
-		!retry_code_may_be_clock_skew(call->error.exception))
-		return false;
-	offset = http_parse_date(date, length);
-	if (offset < 0)
-		return false;
-	offset -= (int64) time(NULL);
-	if (offset > clock_offset - CLOCK_SKEW_SECONDS && offset < clock_offset + CLOCK_SKEW_SECONDS)
-		return false;
-	clock_offset = offset;
-	call->clock_corrected = true;
-	return true;
-}
-
-/* Whether a failed attempt is worth another. */
-static RetryReason
-reason_to_retry(AwsCall *call, const HttpResponse *response)
-{
-	switch (response->outcome)
-	{
-		case HTTP_ANSWERED:
-			if (correct_clock(call, response))
-				return RETRY_CLOCK_SKEW;
-			if (!call->error.from_service && response->status < 500 && response->status != 429)
-				return RETRY_NEVER;
-			return retry_reason(response->status,
-								call->error.exception != NULL ? call->error.exception : "");
-		case HTTP_UNREACHABLE:
-		case HTTP_BROKEN:
-		case HTTP_TIMED_OUT:
-			return RETRY_TRANSIENT;
-		default:
-			return RETRY_NEVER;
-	}
-}
-
-static int64
-finish(HttpExchange *exchange, const HttpResponse *response, void *context)
-{
-	AwsCall *call = (AwsCall *) exchange;
-	AwsRun *run = context;
-	RetryReason reason;
-
-	if (response->outcome == HTTP_ANSWERED && response->status >= 200 && response->status < 300)
-	{
-		retry_quota_give(&quota, call->last_retry);
-		memset(&call->error, 0, sizeof(call->error));
-	}
+	if (run->may_refresh && call->error.sqlstate != 0 && aws_error_is_of_credentials(&call->error))
+		run->refused[run->refused_count++] = call;
 	else
-	{
-		aws_error_read(&call->error, call->service, response);
-		reason = reason_to_retry(call, response);
-		if (reason != RETRY_NEVER && call->attempts < run->max_attempts &&
-			retry_quota_take(&quota, reason))
-		{
-			call->last_retry = reason;
-			return retry_delay(reason, call->attempts, random_fraction(), retry_after(response));
-		}
-	}
-	run->answer(call, response, run->context);
-	return HTTP_DONE;
+		run->answer(call, response, run->context);
 }
 
 void
-aws_call_raise(const AwsCall *call)
+aws_call(const AwsConfig *config, void *calls, size_t stride, int count, AwsAnswer answer,
+		 void *context)
 {
-	aws_error_raise(&call->error, call->service, call->operation, call->attempts);
-}
-
-static const char *
-build_url(const AwsCall *call)
-{
-	StringInfoData url;
-
-	initStringInfo(&url);
-	appendStringInfoString(&url, call->endpoint->tls ? "https://" : "http://");
-	appendStringInfoString(&url, call->endpoint->host);
-	appendStringInfoString(&url, call->path);
-	if (call->query != NULL)
-	{
-		appendStringInfoChar(&url, '?');
-		appendStringInfoString(&url, call->query);
-	}
-	return url.data;
-}
-
-void
-aws_call(void *calls, size_t stride, int count, AwsAnswer answer, void *context)
-{
-	AwsRun run = {answer, context, setting_max_attempts};
-	HttpCaller caller = {prepare, finish, &run};
-	SigV4Credentials credentials;
+	ClientRun run = {.answer = answer, .context = context};
+	Credentials credentials;
+	AwsCall **all;
 
 	if (count == 0)
 		return;
-	credentials_get(&credentials); /* what is missing is told before anything is sent */
+	credentials_get(config, &credentials);
+	run.may_refresh = credentials.refreshable;
+	all = palloc(sizeof(AwsCall *) * count * (run.may_refresh ? 2 : 1));
+	run.refused = all + count;
 	for (int i = 0; i < count; i++)
 	{
-		AwsCall *call = (AwsCall *) ((char *) calls + stride * i);
-
-		generate_invocation_id(call->invocation_id);
-		sigv4_hash(call->body, call->body_length, call->payload_hash);
-		call->url = build_url(call);
+		all[i] = (AwsCall *) ((char *) calls + stride * i);
+		all[i]->credentials = &credentials.keys;
+		all[i]->ca_bundle = config->values[AWS_OPTION_CA_BUNDLE];
 	}
-	http_run(calls, stride, count, setting_max_concurrency, &caller);
+	aws_call_send(all, count, take_answer, &run);
+
+	if (run.refused_count > 0)
+	{
+		run.may_refresh = false;
+		credentials_renew(config, &credentials);
+		aws_call_send(run.refused, run.refused_count, take_answer, &run);
+	}
+	pfree(all);
 }

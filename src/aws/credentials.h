@@ -1,18 +1,40 @@
 /*
  * credentials.h
- *		The credentials that requests are signed with.
+ *		The credentials that requests are signed with: found, kept, refreshed ahead of their end.
+ *
+ * The first source that is configured decides, in AWS's order: settings, environment, web identity, profile,
+ * container, instance. One that is configured but broken is an error, never passed over. A role that is
+ * configured beside them is then assumed with what was found. A server chosen by athena_calc.server comes before
+ * them all: the keys of its user mapping, or what it makes of the server's own credentials.
+ *
+ * Credentials that expire are kept for the backend, and fetched anew some time before they do, at random so that
+ * not all backends ask at once. A fetch that fails is tried again soon; until they expire the old ones serve.
  */
 #ifndef ATHENA_CALC_AWS_CREDENTIALS_H
 #define ATHENA_CALC_AWS_CREDENTIALS_H
 
 #include "compat.h"
 
+#include "aws/config.h"
 #include "aws/sigv4.h"
 
+typedef struct Credentials
+{
+	SigV4Credentials keys;
+	const char *source; /* "settings", "instance, role arn:…": for people */
+	int64 expiration;   /* seconds since 1970; 0 for never */
+	bool refreshable;   /* whether asking again may bring others */
+} Credentials;
+
 /*
- * Fills in the credentials in force. The strings stay valid until the next interrupt is served. Throws
- * 28000 where there are none, or where they come from where others could read them.
+ * Fills in the credentials in force. What it points to stays until the next call of this module or the next
+ * interrupt. May call out, with the same waits and limits as any call. Throws 28000 where there are none, where a
+ * source is broken, or where a secret comes from where others could read it; what the source's own service refuses,
+ * by the table of errors.
  */
-extern void credentials_get(SigV4Credentials *credentials);
+extern void credentials_get(const AwsConfig *config, Credentials *credentials);
+
+/* The same after a service has refused those in force: fetches others first. */
+extern void credentials_renew(const AwsConfig *config, Credentials *credentials);
 
 #endif

@@ -8,19 +8,88 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_LABEL 63
+#define MAX_LABEL (ENDPOINT_REGION_SIZE - 1)
+
+#define GLOBAL_REGION "aws-global"
+#define GLOBAL_SIGNING_REGION "us-east-1"
 
 /*
- * The partitions whose names do not end in amazonaws.com, told by how their regions begin.
+ * A part of AWS with names of its own. A region belongs to the partition whose global region it is, or
+ * whose prefix it has with a word, a hyphen and a number behind it, as all regions are named; to "aws",
+ * which is the last, where it belongs to no other.
  * https://github.com/boto/botocore/blob/develop/botocore/data/partitions.json
  */
-static const struct
+typedef struct Partition
 {
+	const char *name;
+	const char *global_region;
 	const char *region_prefix;
 	const char *dns_suffix;
-} partitions[] = {
-	{"cn-", "amazonaws.com.cn"},   {"eusc-", "amazonaws.eu"},      {"us-iso-", "c2s.ic.gov"},
-	{"us-isob-", "sc2s.sgov.gov"}, {"eu-isoe-", "cloud.adc-e.uk"}, {"us-isof-", "csp.hci.ic.gov"},
+	const char *dual_stack_suffix;
+	bool supports_fips;
+	bool supports_dual_stack;
+} Partition;
+
+/* clang-format off */
+static const Partition partitions[] = {
+	{"aws-cn", "aws-cn-global", "cn-",
+	 "amazonaws.com.cn", "api.amazonwebservices.com.cn", true, true},
+	{"aws-us-gov", "aws-us-gov-global", "us-gov-",
+	 "amazonaws.com", "api.aws", true, true},
+	{"aws-eusc", "", "eusc-de-",
+	 "amazonaws.eu", "api.amazonwebservices.eu", true, true},
+	{"aws-iso", "aws-iso-global", "us-iso-",
+	 "c2s.ic.gov", "api.aws.ic.gov", true, true},
+	{"aws-iso-b", "aws-iso-b-global", "us-isob-",
+	 "sc2s.sgov.gov", "api.aws.scloud", true, true},
+	{"aws-iso-e", "aws-iso-e-global", "eu-isoe-",
+	 "cloud.adc-e.uk", "api.cloud-aws.adc-e.uk", true, true},
+	{"aws-iso-f", "aws-iso-f-global", "us-isof-",
+	 "csp.hci.ic.gov", "api.aws.hci.ic.gov", true, true},
+	{"aws", GLOBAL_REGION, "",
+	 "amazonaws.com", "api.aws", true, true},
+};
+/* clang-format on */
+
+/*
+ * The regions that STS's global endpoint is for; the others have their own in any case.
+ * https://docs.aws.amazon.com/sdkref/latest/guide/feature-sts-regionalized-endpoints.html
+ */
+static const char *const sts_global_regions[] = {
+	"ap-northeast-1", "ap-south-1",   "ap-southeast-1", "ap-southeast-2",
+	"ca-central-1",   "eu-central-1", "eu-north-1",     "eu-west-1",
+	"eu-west-2",      "eu-west-3",    "sa-east-1",      "us-east-1",
+	"us-east-2",      "us-west-1",    "us-west-2",      NULL,
+};
+
+/*
+ * What a service does otherwise than the rest.
+ * https://docs.aws.amazon.com/general/latest/gr/athena.html
+ * https://docs.aws.amazon.com/general/latest/gr/sts.html
+ * https://docs.aws.amazon.com/general/latest/gr/s3.html
+ */
+typedef struct Service
+{
+	const char *name;
+	const char *dual_stack_label;      /* before the region, where no suffix says dual-stack */
+	const char *without_fips;          /* the partition where it has no FIPS */
+	const char *plain_fips;            /* the partition where FIPS has the plain name */
+	bool has_global_host;              /* one without a region, for aws-global */
+	const char *const *global_regions; /* those that use_global sends there */
+	bool needs_region;                 /* at a custom URL too, and a true one in names */
+} Service;
+
+static const Service services[] = {
+	{.name = "athena"},
+	{.name = "sts",
+	 .plain_fips = "aws-us-gov",
+	 .has_global_host = true,
+	 .global_regions = sts_global_regions},
+	{.name = "s3",
+	 .dual_stack_label = "dualstack.",
+	 .without_fips = "aws-cn",
+	 .has_global_host = true,
+	 .needs_region = true},
 };
 
 static bool
@@ -198,21 +267,136 @@ aws_endpoint_is_address(const AwsEndpoint *endpoint)
 		   endpoint->host[strspn(endpoint->host, "0123456789.")] == '\0';
 }
 
-bool
-aws_endpoint_of_region(const char *service, const char *region, AwsEndpoint *endpoint)
+static bool
+belongs_to(const char *region, const Partition *partition)
 {
-	const char *suffix = "amazonaws.com";
+	size_t prefix_length = strlen(partition->region_prefix);
+	const char *word;
+	const char *number;
+
+	if (strcmp(region, partition->global_region) == 0)
+		return true;
+	if (strncmp(region, partition->region_prefix, prefix_length) != 0)
+		return false;
+	word = region + prefix_length;
+	number = strchr(word, '-');
+	return number != NULL && number > word && number[1] != '\0' &&
+		   number[1 + strspn(number + 1, "0123456789")] == '\0';
+}
+
+static const Partition *
+find_partition(const char *region)
+{
+	size_t last = sizeof(partitions) / sizeof(partitions[0]) - 1;
+
+	for (size_t i = 0; i < last; i++)
+	{
+		if (belongs_to(region, &partitions[i]))
+			return &partitions[i];
+	}
+	return &partitions[last];
+}
+
+static const Service *
+find_service(const char *name)
+{
+	for (size_t i = 0; i < sizeof(services) / sizeof(services[0]); i++)
+	{
+		if (strcmp(name, services[i].name) == 0)
+			return &services[i];
+	}
+	return NULL;
+}
+
+/* Whether `name` is the partition's; NULL is no partition's. */
+static bool
+is_partition(const Partition *partition, const char *name)
+{
+	return name != NULL && strcmp(partition->name, name) == 0;
+}
+
+/* Whether requests for the region go to the service's host without a region. */
+static bool
+uses_global_host(const Service *service, const AwsEndpointQuery *query)
+{
+	const char *const *region = query->use_global ? service->global_regions : NULL;
+
+	if (query->use_fips || query->use_dualstack)
+		return false;
+	if (service->has_global_host && strcmp(query->region, GLOBAL_REGION) == 0)
+		return true;
+	while (region != NULL && *region != NULL && strcmp(query->region, *region) != 0)
+		region++;
+	return region != NULL && *region != NULL;
+}
+
+/* Why there is no such endpoint; NULL where there is one, if the URL is one. */
+static const char *
+find_problem(const Service *service, const Partition *partition, const AwsEndpointQuery *query,
+			 bool custom)
+{
+	if (service == NULL)
+		return "the service has no known endpoints";
+	if (custom && query->use_fips)
+		return "FIPS and a custom endpoint cannot be combined";
+	if (custom && query->use_dualstack)
+		return "dual-stack and a custom endpoint cannot be combined";
+	if (query->region[0] == '\0')
+		return custom && !service->needs_region ? NULL : "the region is missing";
+	if (!aws_region_is_valid(query->region))
+		return "the region is not a valid DNS name";
+	if (query->use_fips &&
+		(!partition->supports_fips || is_partition(partition, service->without_fips)))
+		return "the region's partition does not support FIPS";
+	if (query->use_dualstack && !partition->supports_dual_stack)
+		return "the region's partition does not support dual-stack";
+	return NULL;
+}
+
+bool
+aws_endpoint_resolve(const AwsEndpointQuery *query, AwsEndpoint *endpoint, const char **problem)
+{
+	const Service *service = find_service(query->service);
+	const Partition *partition = find_partition(query->region);
+	bool custom = query->url != NULL && query->url[0] != '\0';
+	const char *signing_region = query->region;
 
 	memset(endpoint, 0, sizeof(*endpoint));
-	if (!aws_region_is_valid(region))
+	*problem = find_problem(service, partition, query, custom);
+	if (*problem != NULL)
 		return false;
-	for (size_t i = 0; i < sizeof(partitions) / sizeof(partitions[0]); i++)
+	if (strcmp(query->region, GLOBAL_REGION) == 0)
+		signing_region = GLOBAL_SIGNING_REGION;
+
+	if (custom)
 	{
-		if (strncmp(region, partitions[i].region_prefix, strlen(partitions[i].region_prefix)) == 0)
-			suffix = partitions[i].dns_suffix;
+		if (!aws_endpoint_parse(query->url, endpoint, problem))
+		{
+			*problem = "the custom endpoint is not a valid URL";
+			return false;
+		}
 	}
-	endpoint->tls = true;
-	snprintf(endpoint->host, sizeof(endpoint->host), "%s.%s.%s", service, region, suffix);
-	lower_case(endpoint->host);
+	else if (uses_global_host(service, query))
+	{
+		signing_region = GLOBAL_SIGNING_REGION;
+		endpoint->tls = true;
+		snprintf(endpoint->host, sizeof(endpoint->host), "%s.%s", service->name,
+				 partition->dns_suffix);
+	}
+	else
+	{
+		bool has_label = query->use_dualstack && service->dual_stack_label != NULL;
+		bool fips_name = query->use_fips &&
+						 (query->use_dualstack || !is_partition(partition, service->plain_fips));
+
+		endpoint->tls = true;
+		snprintf(endpoint->host, sizeof(endpoint->host), "%s%s.%s%s.%s", service->name,
+				 fips_name ? "-fips" : "", has_label ? service->dual_stack_label : "",
+				 service->needs_region ? signing_region : query->region,
+				 query->use_dualstack && !has_label ? partition->dual_stack_suffix
+													: partition->dns_suffix);
+		lower_case(endpoint->host);
+	}
+	snprintf(endpoint->signing_region, sizeof(endpoint->signing_region), "%s", signing_region);
 	return true;
 }

@@ -14,26 +14,31 @@
 #define MAX_MESSAGE_BYTES 8192
 #define MAX_NAME_BYTES 200
 
+#define UNKNOWN_CREDENTIALS                                                                   \
+	"AWS does not know the access key or the session token: athena_calc.check_setup() tells " \
+	"where they come from."
+#define WRONG_SIGNATURE                                                                          \
+	"Check the secret access key, the region and the server's clock: athena_calc.check_setup() " \
+	"tells where they come from."
+#define EXPIRED_CREDENTIALS "The temporary credentials have expired: set new ones."
+
 /* What the exceptions that all services share mean. */
 static const AwsErrorMeaning common_meanings[] = {
 	{"AccessDeniedException", NULL, ERRCODE_INSUFFICIENT_PRIVILEGE, NULL},
 	{"AccessDenied", NULL, ERRCODE_INSUFFICIENT_PRIVILEGE, NULL},
 	{"UnrecognizedClientException", NULL, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
-	 "Check athena_calc.access_key_id and athena_calc.session_token: AWS does not know them."},
+	 UNKNOWN_CREDENTIALS},
 	{"InvalidClientTokenId", NULL, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
-	 "Check athena_calc.access_key_id and athena_calc.session_token: AWS does not know them."},
-	{"InvalidAccessKeyId", NULL, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
-	 "Check athena_calc.access_key_id and athena_calc.session_token: AWS does not know them."},
+	 UNKNOWN_CREDENTIALS},
+	{"InvalidAccessKeyId", NULL, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION, UNKNOWN_CREDENTIALS},
 	{"InvalidSignatureException", NULL, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
-	 "Check athena_calc.secret_access_key and athena_calc.region, and the server's clock."},
-	{"SignatureDoesNotMatch", NULL, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
-	 "Check athena_calc.secret_access_key and athena_calc.region, and the server's clock."},
+	 WRONG_SIGNATURE},
+	{"SignatureDoesNotMatch", NULL, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION, WRONG_SIGNATURE},
 	{"IncompleteSignature", NULL, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION, NULL},
 	{"IncompleteSignatureException", NULL, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION, NULL},
-	{"ExpiredToken", NULL, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
-	 "The temporary credentials have expired: set new ones."},
+	{"ExpiredToken", NULL, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION, EXPIRED_CREDENTIALS},
 	{"ExpiredTokenException", NULL, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
-	 "The temporary credentials have expired: set new ones."},
+	 EXPIRED_CREDENTIALS},
 	{"RequestExpired", NULL, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
 	 "Check the server's clock."},
 	{"RequestTimeTooSkewed", NULL, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
@@ -43,6 +48,8 @@ static const AwsErrorMeaning common_meanings[] = {
 	 NULL},
 	{NULL, NULL, 0, NULL},
 };
+
+const AwsErrorMeaning aws_no_meanings[] = {{NULL, NULL, 0, NULL}};
 
 /* Text for a message: replaced where it does not fit the database, and no longer than people read. */
 static char *
@@ -124,20 +131,48 @@ read_json_error(AwsError *error, const AwsService *service, const HttpResponse *
 		error->error_code = message_text(text, Min(length, MAX_NAME_BYTES));
 }
 
+/* S3's errors stand alone, STS's in an ErrorResponse. */
 static void
 read_xml_error(AwsError *error, const HttpResponse *response)
 {
-	XmlWanted wanted[] = {{.path = "Error/Code"}, {.path = "Error/Message"}};
+	XmlWanted wanted[] = {{.path = "Error/Code"},
+						  {.path = "Error/Message"},
+						  {.path = "ErrorResponse/Error/Code"},
+						  {.path = "ErrorResponse/Error/Message"}};
 
 	if (xml_read(response->body, response->body_length, wanted, lengthof(wanted)))
 	{
-		if (wanted[0].text.length > 0)
-			error->exception = exception_name(wanted[0].text.data, wanted[0].text.length);
-		if (wanted[1].text.length > 0)
-			error->message = message_text(wanted[1].text.data, wanted[1].text.length);
+		for (int i = 0; i < (int) lengthof(wanted); i += 2)
+		{
+			const ByteBuffer *code = &wanted[i].text;
+			const ByteBuffer *message = &wanted[i + 1].text;
+
+			if (code->length > 0)
+				error->exception = exception_name(code->data, code->length);
+			if (message->length > 0)
+				error->message = message_text(message->data, message->length);
+		}
 	}
 	for (int i = 0; i < (int) lengthof(wanted); i++)
 		buffer_free(&wanted[i].text);
+}
+
+/* STS's errors where it was asked for JSON: {"Error": {"Code": …, "Message": …}}. */
+static void
+read_query_json_error(AwsError *error, const HttpResponse *response)
+{
+	JsonValue document;
+	const char *problem;
+	size_t length;
+	char *text;
+
+	if (!json_check(response->body, response->body_length, &document, &problem))
+		return;
+	document = json_member(document, "Error");
+	if (json_text(document, "Code", &text, &length))
+		error->exception = exception_name(text, length);
+	if (json_text(document, "Message", &text, &length) && length > 0)
+		error->message = message_text(text, length);
 }
 
 static const AwsErrorMeaning *
@@ -255,14 +290,28 @@ aws_error_read(AwsError *error, const AwsService *service, const HttpResponse *r
 		aws_error_invalid_response(error, response, "is a redirect, which is not followed");
 		return;
 	}
-	if (service->error_format == AWS_ERROR_JSON)
-		read_json_error(error, service, response);
-	else
-		read_xml_error(error, response);
+	switch (service->error_format)
+	{
+		case AWS_ERROR_JSON:
+			read_json_error(error, service, response);
+			break;
+		case AWS_ERROR_XML:
+			read_xml_error(error, response);
+			break;
+		case AWS_ERROR_QUERY:
+			if (response->body_length > 0 && response->body[0] == '{')
+				read_query_json_error(error, response);
+			else
+				read_xml_error(error, response);
+			break;
+		case AWS_ERROR_STATUS:
+			break;
+	}
 	error->from_service = error->exception != NULL;
 
 	/* Without a name, only a status that speaks for itself is an error of the service. */
-	if (error->exception == NULL && response->status < 500 && response->status != 429)
+	if (error->exception == NULL && response->status < 500 && response->status != 429 &&
+		service->error_format != AWS_ERROR_STATUS)
 		aws_error_invalid_response(error, response, "is an error that cannot be read");
 	else
 	{
@@ -272,6 +321,24 @@ aws_error_read(AwsError *error, const AwsService *service, const HttpResponse *r
 								 ? error->exception
 								 : psprintf("it answered with HTTP status %d", response->status);
 	}
+}
+
+bool
+aws_error_is_of_credentials(const AwsError *error)
+{
+	static const char *const exceptions[] = {
+		"ExpiredToken",         "ExpiredTokenException", "UnrecognizedClientException",
+		"InvalidClientTokenId", "InvalidAccessKeyId",
+	};
+
+	if (!error->from_service)
+		return false;
+	for (int i = 0; i < (int) lengthof(exceptions); i++)
+	{
+		if (strcmp(error->exception, exceptions[i]) == 0)
+			return true;
+	}
+	return false;
 }
 
 void

@@ -7,6 +7,7 @@
 
 #include "compat.h"
 
+#include "aws/option.h"
 #include "http/http.h"
 
 /* The pseudo exceptions of what never reached or left the service. */
@@ -16,8 +17,10 @@
 
 typedef enum AwsErrorFormat
 {
-	AWS_ERROR_JSON, /* awsJson 1.1 */
-	AWS_ERROR_XML   /* S3 */
+	AWS_ERROR_JSON,  /* awsJson 1.1 */
+	AWS_ERROR_XML,   /* S3 */
+	AWS_ERROR_QUERY, /* STS: XML, or JSON where that was asked for */
+	AWS_ERROR_STATUS /* no AWS service: the status says all */
 } AwsErrorFormat;
 
 /*
@@ -34,9 +37,10 @@ typedef struct AwsErrorMeaning
 
 typedef struct AwsService
 {
-	const char *name; /* in messages */
-	const char *signing_name;
-	bool is_s3; /* signs paths as they are, and the payload's hash in a header */
+	const char *name;          /* in messages */
+	const char *signing_name;  /* also that of its hosts */
+	AwsOption endpoint_option; /* its URL, where another than AWS's own is wanted */
+	bool is_s3;                /* signs paths as they are, and the payload's hash in a header */
 	AwsErrorFormat error_format;
 	const char *error_code_member;   /* of a JSON error, beside its exception; NULL for none */
 	const char *error_code_key;      /* and its key in DETAIL */
@@ -62,6 +66,12 @@ typedef struct AwsError
  */
 extern void aws_error_read(AwsError *error, const AwsService *service,
 						   const HttpResponse *response);
+
+/* The meanings of a service that has none of its own. */
+extern const AwsErrorMeaning aws_no_meanings[];
+
+/* Whether the service refused credentials that others would mend: they have expired, or were withdrawn. */
+extern bool aws_error_is_of_credentials(const AwsError *error);
 
 /* Makes an error of an answer that the protocol does not allow (08P01). `problem` reads behind "the answer …". */
 extern void aws_error_invalid_response(AwsError *error, const HttpResponse *response,

@@ -40,6 +40,7 @@ static const char *const transient_codes[] = {
 	"RequestTimeout",
 	"RequestTimeoutException",
 	"InternalError",
+	"IDPCommunicationError", /* STS could not ask the identity provider */
 	NULL,
 };
 

@@ -25,8 +25,7 @@
 typedef struct HttpRun
 {
 	const HttpCaller *caller;
-	char *exchanges;
-	size_t stride;
+	HttpExchange **exchanges;
 	int count;
 	int next;             /* the first that was never sent */
 	int remaining;        /* how many are not done */
@@ -47,6 +46,15 @@ http_now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (int64) now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+const char *
+http_libraries(void)
+{
+	const curl_version_info_data *curl = curl_version_info(CURLVERSION_NOW);
+
+	return psprintf("libcurl %s, %s", curl->version,
+					curl->ssl_version != NULL ? curl->ssl_version : "without TLS");
 }
 
 /*
@@ -205,7 +213,7 @@ next_exchange(HttpRun *run)
 		}
 	}
 	if (run->next < run->count)
-		return (HttpExchange *) (run->exchanges + run->stride * run->next++);
+		return run->exchanges[run->next++];
 	return NULL;
 }
 
@@ -360,11 +368,10 @@ run_to_the_end(HttpRun *run)
 }
 
 void
-http_run(void *exchanges, size_t stride, int count, int concurrency, const HttpCaller *caller)
+http_run(HttpExchange **exchanges, int count, int concurrency, const HttpCaller *caller)
 {
 	HttpRun run = {.caller = caller,
 				   .exchanges = exchanges,
-				   .stride = stride,
 				   .count = count,
 				   .remaining = count,
 				   .concurrency = concurrency};

@@ -20,11 +20,11 @@
 /* The bytes to send and their limits. Everything pointed to must stay until the answer is there. */
 typedef struct HttpRequest
 {
-	const char *method; /* "GET" or "POST" */
+	const char *method; /* "GET", "POST" or "PUT" */
 	const char *url;
 	const HttpHeader *headers; /* all that are sent but Content-Length; "Host" among them */
 	int header_count;
-	const char *body; /* of a POST */
+	const char *body; /* of a POST or PUT */
 	size_t body_length;
 	int connect_timeout;      /* milliseconds for name, connection and TLS together */
 	int timeout;              /* milliseconds for all */
@@ -78,11 +78,8 @@ typedef struct HttpCaller
 	void *context;
 } HttpCaller;
 
-/*
- * Sends `count` requests, up to `concurrency` at once, until each is done. `exchanges` is an array of
- * structures of `stride` bytes whose first member is an HttpExchange.
- */
-extern void http_run(void *exchanges, size_t stride, int count, int concurrency,
+/* Sends the requests of `count` exchanges, up to `concurrency` at once, until each is done. */
+extern void http_run(HttpExchange **exchanges, int count, int concurrency,
 					 const HttpCaller *caller);
 
 /* The value of a header (any case), its length in `length`; NULL where the answer has none. */
@@ -91,6 +88,9 @@ extern const char *http_response_header(const HttpResponse *response, const char
 
 /* Seconds since the epoch of a date in a header (RFC 9110, 5.6.7); -1 for what is none. */
 extern int64 http_parse_date(const char *date, size_t length);
+
+/* The libraries that speak HTTP and TLS, with their versions. */
+extern const char *http_libraries(void);
 
 /* Microseconds on a clock that never goes back. */
 extern int64 http_now(void);

@@ -248,17 +248,30 @@ add_header(HttpTransfer *transfer, const HttpHeader *header, ByteBuffer *line)
 }
 
 static bool
+has_body(const HttpRequest *request)
+{
+	return strcmp(request->method, "GET") != 0;
+}
+
+static bool
 add_headers(HttpTransfer *transfer, const HttpRequest *request)
 {
-	/* curl would wait for a "100 Continue" with a body that is not small. */
+	/* curl would wait for a "100 Continue" with a body that is not small, and call a body a form's. */
 	const HttpHeader no_expect = {"Expect", NULL};
+	const HttpHeader no_type = {"Content-Type", NULL};
 	ByteBuffer line = {0};
 	bool added = true;
+	bool has_type = false;
 
 	for (int i = 0; added && i < request->header_count; i++)
+	{
+		has_type = has_type || strcasecmp(request->headers[i].name, no_type.name) == 0;
 		added = add_header(transfer, &request->headers[i], &line);
+	}
 	if (added && request->body_length > MIN_EXPECT_BYTES)
 		added = add_header(transfer, &no_expect, &line);
+	if (added && !has_type && has_body(request))
+		added = add_header(transfer, &no_type, &line);
 	buffer_free(&line);
 	return added;
 }
@@ -275,14 +288,20 @@ transfer_set_request(HttpTransfer *transfer, const HttpRequest *request)
 
 	set = add_headers(transfer, request);
 	set = set && curl_easy_setopt(easy, CURLOPT_URL, request->url) == CURLE_OK;
-	if (strcmp(request->method, "POST") == 0)
+	if (has_body(request))
 	{
+		/* To curl any body from memory is a POST's; the method's name goes beside it. */
 		curl_easy_setopt(easy, CURLOPT_POST, 1L);
+		curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST,
+						 strcmp(request->method, "POST") == 0 ? NULL : request->method);
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body_length);
 	}
 	else
+	{
 		curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+		curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, NULL);
+	}
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers);
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) request->connect_timeout);
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) request->timeout);
@@ -383,7 +402,12 @@ transfer_clear(HttpTransfer *transfer)
 	if (transfer->body.capacity > MAX_KEPT_BODY_BYTES)
 		buffer_free(&transfer->body);
 	else
+	{
+		/* There may have been credentials in it. */
+		if (transfer->body.length > 0)
+			OPENSSL_cleanse(transfer->body.data, transfer->body.length);
 		buffer_reset(&transfer->body);
+	}
 	transfer->exchange = NULL;
 	transfer->too_large = false;
 	transfer->head_too_large = false;

@@ -6,7 +6,6 @@
 
 #include "aws/client.h"
 #include "aws/encoding.h"
-#include "settings.h"
 
 #define HTTP_STATUS_PARTIAL_CONTENT 206
 #define HTTP_STATUS_RANGE_NOT_SATISFIABLE 416
@@ -21,6 +20,7 @@ static const AwsErrorMeaning meanings[] = {
 static const AwsService s3 = {
 	.name = "S3",
 	.signing_name = "s3",
+	.endpoint_option = AWS_OPTION_S3_ENDPOINT_URL,
 	.is_s3 = true,
 	.error_format = AWS_ERROR_XML,
 	.meanings = meanings,
@@ -83,6 +83,7 @@ s3_get_object(const S3Uri *uri, int last_bytes, S3Content *content)
 	MemoryContext before = CurrentMemoryContext;
 	MemoryContext call_context =
 		AllocSetContextCreate(before, "athena_calc call", ALLOCSET_DEFAULT_SIZES);
+	AwsConfig config;
 	AwsEndpoint endpoint;
 	HttpHeader range = {"Range", NULL};
 	char *path;
@@ -92,20 +93,21 @@ s3_get_object(const S3Uri *uri, int last_bytes, S3Content *content)
 	MemoryContextSwitchTo(call_context);
 	utf8.bucket = uri->bucket;
 	utf8.key = encoding_to_utf8(uri->key, strlen(uri->key));
-	s3_uri_resolve(&utf8, &endpoint, &path);
+	aws_config_get(&config);
+	aws_resolve_endpoint(&config, &s3, &endpoint);
+	s3_uri_locate(&utf8, &endpoint, &path);
 	if (last_bytes > 0)
 		range.value = psprintf("bytes=-%d", last_bytes);
 
 	get.call.service = &s3;
 	get.call.operation = "GetObject";
 	get.call.endpoint = &endpoint;
-	get.call.region = setting_region;
 	get.call.method = "GET";
 	get.call.path = path;
 	get.call.headers = &range;
 	get.call.header_count = last_bytes > 0 ? 1 : 0;
 	get.call.body = "";
-	aws_call(&get, sizeof(get), 1, read_content, NULL);
+	aws_call(&config, &get, sizeof(get), 1, read_content, NULL);
 	if (get.call.error.sqlstate != 0)
 		aws_call_raise(&get.call);
 	MemoryContextSwitchTo(before);

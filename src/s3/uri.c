@@ -4,9 +4,10 @@
  */
 #include "s3/uri.h"
 
-#include "aws/client.h"
+#include "compat.h"
+
+#include "http/buffer.h"
 #include "aws/sigv4.h"
-#include "settings.h"
 
 #define MAX_KEY_BYTES 1024
 #define MAX_BUCKET_BYTES 255 /* of old buckets; new ones have at most 63 */
@@ -50,14 +51,12 @@ is_host_label(const char *bucket, bool tls)
 }
 
 void
-s3_uri_resolve(const S3Uri *uri, AwsEndpoint *endpoint, char **path)
+s3_uri_locate(const S3Uri *uri, AwsEndpoint *endpoint, char **path)
 {
 	ByteBuffer encoded = {0};
 	size_t bucket_length = strlen(uri->bucket);
 	size_t host_length;
 	bool virtual_host;
-
-	aws_resolve_endpoint("s3", setting_s3_endpoint_url, endpoint);
 
 	/* An address has no subdomains, and neither has a host without a domain ("minio:9000"). */
 	host_length = strlen(endpoint->host);

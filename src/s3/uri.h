@@ -19,10 +19,10 @@ typedef struct S3Uri
 extern bool s3_uri_parse(const char *text, S3Uri *uri);
 
 /*
- * The endpoint and the encoded path of an object, by athena_calc.s3_endpoint_url and athena_calc.region:
+ * Where an object is at S3's endpoint, which may get the bucket in front of its host, with the encoded path:
  * virtual-hosted style ("https://bucket.host/key") where the bucket can be a host name, else path style
- * ("https://host/bucket/key"). Throws 55000 without a region.
+ * ("https://host/bucket/key").
  */
-extern void s3_uri_resolve(const S3Uri *uri, AwsEndpoint *endpoint, char **path);
+extern void s3_uri_locate(const S3Uri *uri, AwsEndpoint *endpoint, char **path);
 
 #endif

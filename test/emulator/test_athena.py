@@ -2,11 +2,13 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 import unittest
 import uuid
 
-from client import ENDED, EmulatorTest
+from client import ENDED, ROOT, EmulatorTest
 
 
 class Sessions(EmulatorTest):
@@ -124,6 +126,68 @@ class Sessions(EmulatorTest):
         configuration = self.call("GetWorkGroup", WorkGroup="spark")["WorkGroup"]["Configuration"]
         self.assertEqual(configuration["EngineVersion"]["EffectiveEngineVersion"], "PySpark engine version 3")
 
+    def work_group(self, **members):
+        return self.client.control("POST", "work_group", members)
+
+    def configuration(self, name):
+        group = self.call("GetWorkGroup", WorkGroup=name)["WorkGroup"]
+        return group["State"], group["Configuration"]
+
+    def test_a_work_group_that_is_wrong(self):
+        role, start = "arn:aws:iam::123456789012:role/etl", {"WorkGroup": "new", "EngineConfiguration": {}}
+        shown = self.work_group(name="new")
+        state, configuration = self.configuration("new")
+        self.assertEqual(shown, {"name": "new", "engine_version": "PySpark engine version 3", "state": state,
+                                 "execution_role": configuration["ExecutionRole"],
+                                 "output_location": configuration["ResultConfiguration"]["OutputLocation"]})
+        self.start_session(WorkGroup="new")
+        self.work_group(name="new", state="DISABLED", output_location=None)
+        state, configuration = self.configuration("new")
+        self.assertEqual((state, configuration["ResultConfiguration"]), ("DISABLED", {}))
+        self.assertEqual(configuration["EngineVersion"]["EffectiveEngineVersion"], "PySpark engine version 3")
+        listed = {group["Name"]: group["State"] for group in self.call("ListWorkGroups")["WorkGroups"]}
+        self.assertEqual(listed, {"new": "DISABLED", "primary": "ENABLED", "spark": "ENABLED", "sql-only": "ENABLED"})
+        self.assertEqual(self.refused("StartSession", start).message, "WorkGroup new is disabled.")
+        self.work_group(name="new", state="ENABLED", execution_role=None)
+        self.assertNotIn("ExecutionRole", self.configuration("new")[1])
+        self.assertEqual(self.refused("StartSession", start).message, "executionRole is null or empty")
+        session = self.start_session(WorkGroup="new", ExecutionRole=role)
+        self.assertEqual(self.call("GetSession", SessionId=session)["SessionConfiguration"]["ExecutionRole"], role)
+        self.work_group(name="new", execution_role=role, engine_version="Athena engine version 3")
+        self.assertEqual(self.refused("StartSession", start).message, "Workgroup EngineVersion is not Spark.")
+        self.work_group(name="spark", execution_role=None)
+        self.client.control("POST", "reset")
+        self.refused("GetWorkGroup", {"WorkGroup": "new"})
+        self.assertIn("ExecutionRole", self.configuration("spark")[1])
+
+    def test_spark_3_5(self):
+        version = "Apache Spark version 3.5"
+        self.work_group(name="new", engine_version=version)
+        for name, value in (("CoordinatorDpuSize", 1), ("DefaultExecutorDpuSize", 1), ("SparkProperties", {"a": "b"})):
+            error = self.refused("StartSession", {"WorkGroup": "new", "EngineConfiguration": {name: value}})
+            self.assertEqual(error.message, "%s is not supported for %s." % (name, version))
+        session = self.start_session(WorkGroup="new", EngineConfiguration={
+            "MaxConcurrentDpus": 3, "Classifications": [{"Name": "spark-defaults", "Properties": {"a": "b"}}]})
+        shown = self.call("GetSession", SessionId=session)
+        self.assertEqual(shown["EngineVersion"], version)
+        self.assertNotIn("CoordinatorDpuSize", shown["EngineConfiguration"])
+        listed = self.call("ListSessions", WorkGroup="new")["Sessions"]
+        self.assertEqual(listed[0]["EngineVersion"]["EffectiveEngineVersion"], version)
+        for operation, members in (("StartCalculationExecution", {"CodeBlock": "1"}), ("ListCalculationExecutions", {})):
+            error = self.refused(operation, {"SessionId": session, **members})
+            self.assertEqual(error.message, "Calculations are not supported for %s." % version)
+        self.assertEqual(self.call("TerminateSession", SessionId=session), {"State": "TERMINATING"})
+
+    def test_what_a_work_group_may_be(self):
+        for wrong in (None, [], {}, {"name": "a b"}, {"name": "x", "state": "OFF"}, {"name": "x", "engine_version": "3"},
+                      {"name": "x", "engine_version": None}, {"name": "x", "execution_role": "etl"},
+                      {"name": "x", "execution_role": ""}, {"name": "x", "output_location": "bucket/folder"},
+                      {"name": "x", "output_location": 1}, {"name": "x", "other": 1}):
+            answer = self.client.send("POST", "/_emulator/work_group", {"host": "x"}, json.dumps(wrong).encode())
+            self.assertEqual(answer.status, 400, wrong)
+            self.assertTrue(answer.json["error"], wrong)
+        self.refused("GetWorkGroup", {"WorkGroup": "x"})
+
     def test_one_session_for_each_notebook(self):
         notebook = str(uuid.uuid4())
         members = {"WorkGroup": "spark", "NotebookVersion": "1",
@@ -133,6 +197,29 @@ class Sessions(EmulatorTest):
         listed = self.call("ListNotebookSessions", NotebookId=notebook)["NotebookSessionsList"]
         self.assertEqual([item["SessionId"] for item in listed], [session])
         self.assertEqual(self.call("ListNotebookSessions", NotebookId=str(uuid.uuid4())), {"NotebookSessionsList": []})
+
+
+class WorkGroupsOfTheStart(EmulatorTest):
+
+    OPTIONS = ("--work-group", "etl", "--add-work-group", '{"name": "etl", "output_location": null}',
+               "--add-work-group", '{"name": "off", "state": "DISABLED"}')
+
+    def test_they_come_back(self):
+        self.client.control("POST", "work_group", {"name": "etl", "output_location": "s3://bucket/folder/"})
+        for location in ("s3://bucket/folder/", None):
+            group = self.call("GetWorkGroup", WorkGroup="etl")["WorkGroup"]
+            self.assertEqual(group["Configuration"]["ResultConfiguration"].get("OutputLocation"), location)
+            self.assertEqual(self.call("GetWorkGroup", WorkGroup="off")["WorkGroup"]["State"], "DISABLED")
+            self.client.control("POST", "reset")
+        # Without a location, the results are where they always are.
+        self.assertEqual(self.output(self.run_code(self.start_session(WorkGroup="etl"), "print(1)")), "1\n")
+
+    def test_what_is_no_work_group(self):
+        for text, words in (("{", "is not JSON"), ('{"name": "a b"}', "needs a name")):
+            ended = subprocess.run([sys.executable, "-m", "emulator", "--add-work-group", text], cwd=ROOT,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30)
+            self.assertNotEqual(ended.returncode, 0)
+            self.assertIn(words, ended.stderr.decode())
 
 
 class Calculations(EmulatorTest):

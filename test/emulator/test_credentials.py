@@ -2,6 +2,7 @@
 
 import base64
 import datetime
+import hashlib
 import json
 import time
 import unittest
@@ -41,6 +42,19 @@ class CredentialsTest(EmulatorTest):
         self.addCleanup(client.close)
         athena, s3 = client.raw_call("ListEngineVersions", {}), client.s3("GET", "/%s?list-type=2" % BUCKET)
         return (athena.status, athena.json.get("__type"), s3.status, ElementTree.fromstring(s3.body).findtext("Code"))
+
+    def identity(self, got):
+        """Whose the credentials are that the metadata or the container have given."""
+        client = Client(self.emulator, got["AccessKeyId"], got["SecretAccessKey"], got["Token"])
+        self.addCleanup(client.close)
+        body = b"Action=GetCallerIdentity&Version=2011-06-15"
+        headers = client.sign("POST", "/", body, {"content-type": "application/x-www-form-urlencoded"}, "sts")
+        return ElementTree.fromstring(client.send("POST", "/", headers, body).body).findtext(".//{*}Arn")
+
+    @staticmethod
+    def digest(secret):
+        """What the log has in place of a secret."""
+        return "sha256:" + hashlib.sha256(secret.encode()).hexdigest()[:16]
 
     ACCEPTED = (200, None, 200, None)
     EXPIRED = (403, "ExpiredTokenException", 400, "ExpiredToken")
@@ -117,6 +131,43 @@ class Sts(CredentialsTest):
         self.assertEqual(answer.status, 403)
         self.assertIn(b"<Code>MissingAuthenticationToken</Code>", answer.body)
 
+    def test_the_format_can_be_forced(self):
+        def write(accept):
+            answers = [self.ask("AssumeRole", accept=accept, RoleArn=ROLE, RoleSessionName="nightly"),
+                       self.ask("AssumeRole", accept=accept, RoleArn=ROLE + "2", RoleSessionName="nightly"),
+                       self.ask("AssumeRoleWithWebIdentity", signed=False, accept=accept, RoleArn=ROLE, RoleSessionName="pod",
+                                WebIdentityToken=web_identity()),
+                       self.ask("AssumeRoleWithWebIdentity", signed=False, accept=accept, RoleArn=ROLE, RoleSessionName="pod",
+                                WebIdentityToken="nothing")]
+            self.assertEqual([answer.status for answer in answers], [200, 403, 200, 400])
+            types = {answer.headers["content-type"] for answer in answers}
+            self.assertEqual(len(types), 1)
+            for answer in answers:
+                (ElementTree.fromstring if types == {"text/xml"} else json.loads)(answer.body)
+            return types.pop()
+
+        for wanted, by_default, by_header in ((None, "text/xml", "application/json"), ("xml", "text/xml", "text/xml"),
+                                              ("json", "application/json", "application/json")):
+            self.settings(sts_format=wanted)
+            self.assertEqual((write("*/*"), write("application/json")), (by_default, by_header))
+        self.faults({"operation": "STS.AssumeRole", "error": "ServiceUnavailable", "status": 503})
+        self.settings(sts_format="xml")
+        self.assertIn(b"<Code>ServiceUnavailable</Code>", self.ask("AssumeRole").body)
+
+    def test_short_lives(self):
+        self.settings(credential_lifetime_seconds=2)
+        web = self.ask("AssumeRoleWithWebIdentity", signed=False, RoleArn=ROLE, RoleSessionName="pod",
+                       WebIdentityToken=web_identity()).json
+        issued = [self.assume(DurationSeconds=3600), web["AssumeRoleWithWebIdentityResponse"]["AssumeRoleWithWebIdentityResult"]]
+        begun = time.time()
+        for result in issued:
+            self.assertLessEqual(result["Credentials"]["Expiration"], begun + 2)
+            self.assertGreater(result["Credentials"]["Expiration"], begun)
+            self.assertEqual(self.works(*self.keys(result)), self.ACCEPTED)
+        time.sleep(2.1)
+        for result in issued:
+            self.assertEqual(self.works(*self.keys(result)), self.EXPIRED)
+
     def test_who_may_assume_which_role(self):
         for members in ({"RoleArn": ROLE + "2"}, {"RoleArn": STRICT_ROLE}, {"RoleArn": STRICT_ROLE, "ExternalId": "other"}):
             answer = self.ask("AssumeRole", RoleSessionName="nightly", **members)
@@ -157,6 +208,34 @@ class Sts(CredentialsTest):
         self.assume()
         self.assertEqual([entry["service"] for entry in self.log()["requests"]], ["sts", "sts"])
 
+    def test_the_log_says_who_signed(self):
+        result = self.assume()
+        client = Client(self.emulator, *self.keys(result))
+        self.addCleanup(client.close)
+        client.raw_call("ListEngineVersions", {})
+        token = web_identity()
+        self.ask("AssumeRoleWithWebIdentity", signed=False, RoleArn=ROLE, RoleSessionName="pod", WebIdentityToken=token)
+        client.keys = ("AKIDOTHER", "wrong", None)
+        client.s3("GET", "/%s/key" % BUCKET)
+        self.client.keys = (self.client.keys[0], "wrong", None)
+        self.ask("GetCallerIdentity")
+        self.settings(expired_access_keys=[self.keys(result)[0]])
+        client.keys = self.keys(result)
+        client.raw_call("ListEngineVersions", {})
+        log = self.log()
+        user, role = "arn:aws:iam::123456789012:user/emulator", result["AssumedRoleUser"]["Arn"]
+        self.assertEqual([(entry["operation"], entry["access_key_id"], entry["principal"], entry["authorized"])
+                          for entry in log["requests"]], [
+            ("STS.AssumeRole", "AKIDEXAMPLE", user, True), ("ListEngineVersions", self.keys(result)[0], role, True),
+            ("STS.AssumeRoleWithWebIdentity", None, None, True), ("S3.GetObject", "AKIDOTHER", None, False),
+            ("STS.GetCallerIdentity", "AKIDEXAMPLE", user, False), ("ListEngineVersions", self.keys(result)[0], role, False)])
+        whole = json.dumps(log)
+        for secret in (token, *self.keys(result)[1:], CONTAINER_TOKEN):
+            self.assertNotIn(secret, whole)
+        self.assertEqual(log["requests"][1]["headers"]["x-amz-security-token"], self.digest(self.keys(result)[2]))
+        self.assertIn("&WebIdentityToken=" + self.digest(token), log["requests"][2]["body"])
+        self.assertIn("AWS4-HMAC-SHA256 Credential=", log["requests"][1]["headers"]["authorization"])
+
     @unittest.skipIf(boto3 is None, "boto3 is not installed for this Python")
     def test_boto3(self):
         session = boto3.Session(*self.client.keys[:2], region_name="us-east-1")
@@ -182,6 +261,15 @@ class Metadata(CredentialsTest):
     def token(self, ttl="60"):
         return self.get("/latest/api/token", method="PUT", x_aws_ec2_metadata_token_ttl_seconds=ttl)
 
+    def instance(self):
+        """The credentials that the metadata gives."""
+        token = self.token().body.decode()
+        return self.get(self.ROLES + self.get(self.ROLES, token).body.decode(), token).json
+
+    def container(self):
+        """The credentials that the container endpoint gives."""
+        return self.get("/v1/credentials", authorization=CONTAINER_TOKEN).json
+
     def test_credentials(self):
         token = self.token()
         self.assertEqual(token.headers["x-aws-ec2-metadata-token-ttl-seconds"], "60")
@@ -201,6 +289,7 @@ class Metadata(CredentialsTest):
         self.assertEqual(self.get("/latest/api/token", method="PUT", x_forwarded_for="1.2.3.4",
                                   x_aws_ec2_metadata_token_ttl_seconds="60").status, 403)
         self.assertEqual(self.get("/latest/api/token").status, 405)
+        self.assertEqual(self.get("/latest/api/token", method="PUT").status, 400)
         token = self.token().body.decode()
         self.settings(clock_offset_seconds=61)
         self.assertEqual(self.get(self.ROLES, token).status, 401)
@@ -222,6 +311,73 @@ class Metadata(CredentialsTest):
         time.sleep(0.5)
         self.assertEqual(self.works(first["AccessKeyId"], first["SecretAccessKey"], first["Token"]), self.EXPIRED)
         self.assertNotEqual(self.get(path, token).json["AccessKeyId"], first["AccessKeyId"])
+
+    def test_they_stay_the_same_until_shortly_before_their_end(self):
+        for ask, margin in ((self.instance, 300), (self.container, 300)):
+            self.client.control("POST", "reset")
+            first = ask()
+            for offset, same in ((6 * 3600 - margin - 60, True), (6 * 3600 - margin + 60, False)):
+                self.settings(clock_offset_seconds=offset)
+                self.assertEqual(ask()["AccessKeyId"] == first["AccessKeyId"], same, offset)
+
+    def test_short_lives(self):
+        self.assertNotEqual(self.instance()["AccessKeyId"], self.container()["AccessKeyId"])
+        for ask in (self.instance, self.container):
+            long = ask()
+            # What was issued for longer gives way at once.
+            self.settings(credential_lifetime_seconds=2)
+            begun = time.monotonic()
+            first = ask()
+            self.assertNotEqual(first["AccessKeyId"], long["AccessKeyId"])
+            self.assertEqual(ask()["AccessKeyId"], first["AccessKeyId"])
+            expires = datetime.datetime.strptime(first["Expiration"] + "+0000", "%Y-%m-%dT%H:%M:%SZ%z").timestamp()
+            self.assertTrue(time.time() < expires + 1 and expires <= time.time() + 2, first["Expiration"])
+            time.sleep(max(0, begun + 1.3 - time.monotonic()))
+            second = ask()
+            self.assertNotEqual(second["AccessKeyId"], first["AccessKeyId"])
+            self.assertEqual(self.works(first["AccessKeyId"], first["SecretAccessKey"], first["Token"]), self.ACCEPTED)
+            time.sleep(max(0, begun + 2.1 - time.monotonic()))
+            self.assertEqual(self.works(first["AccessKeyId"], first["SecretAccessKey"], first["Token"]), self.EXPIRED)
+            self.assertEqual(self.works(second["AccessKeyId"], second["SecretAccessKey"], second["Token"]), self.ACCEPTED)
+            self.settings(credential_lifetime_seconds=None)
+
+    def test_they_can_be_stale(self):
+        self.settings(credential_lifetime_seconds=0.4)
+        first = self.instance()
+        self.settings(metadata_stale=True)
+        time.sleep(0.5)
+        stale = self.instance()
+        self.assertEqual(stale, first)
+        self.assertEqual(self.works(stale["AccessKeyId"], stale["SecretAccessKey"], stale["Token"]), self.EXPIRED)
+        # A service that takes them for a while yet.
+        self.settings(clock_offset_seconds=-60)
+        self.assertEqual(self.works(stale["AccessKeyId"], stale["SecretAccessKey"], stale["Token"]), self.ACCEPTED)
+        self.settings(clock_offset_seconds=0, metadata_stale=False)
+        self.assertNotEqual(self.instance()["AccessKeyId"], first["AccessKeyId"])
+
+    def test_whose_they_are(self):
+        token = self.token().body.decode()
+        self.assertEqual(self.get(self.ROLES, token).body, b"AthenaEmulatorRole")
+        self.assertEqual(self.identity(self.instance()),
+                         "arn:aws:sts::123456789012:assumed-role/AthenaEmulatorRole/i-0123456789abcdef0")
+        got = self.container()
+        self.assertEqual(got["RoleArn"], "arn:aws:iam::123456789012:role/AthenaEmulatorContainerRole")
+        self.assertEqual(self.identity(got),
+                         "arn:aws:sts::123456789012:assumed-role/AthenaEmulatorContainerRole/container")
+
+    def test_the_log_has_no_tokens(self):
+        token = self.token().body.decode()
+        self.get(self.ROLES, token)
+        self.container()
+        log = self.log()["requests"]
+        self.assertEqual([(entry["access_key_id"], entry["principal"]) for entry in log], [(None, None)] * 3)
+        self.assertEqual(log[1]["headers"]["x-aws-ec2-metadata-token"], self.digest(token))
+        self.assertEqual(log[2]["headers"]["authorization"], self.digest(CONTAINER_TOKEN))
+
+    def test_head(self):
+        token = self.token().body.decode()
+        self.assertEqual(self.get(self.ROLES, token, "HEAD").headers["content-length"], "18")
+        self.assertEqual(self.get(self.ROLES, token).status, 200)
 
     def test_the_container(self):
         for token, status in ((None, 401), ("wrong", 401), (CONTAINER_TOKEN, 200)):

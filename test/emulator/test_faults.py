@@ -272,7 +272,8 @@ class Control(EmulatorTest):
         self.assertEqual((shown["clock_offset_seconds"], shown["results_for"]), (0, ["COMPLETED"]))
         self.settings(delay_seconds=0.1)
         self.assertEqual(self.client.control("GET", "settings")["delay_seconds"], 0.1)
-        for wrong in ({"delay": 1}, {"delay_seconds": -1}, {"delay_seconds": "1"}, {"results_for": ["STOPPED"]}, [1]):
+        for wrong in ({"delay": 1}, {"delay_seconds": -1}, {"delay_seconds": "1"}, {"results_for": ["STOPPED"]},
+                      {"sts_format": "yaml"}, {"sts_format": True}, {"metadata_stale": 1}, {"metadata_stale": None}, [1]):
             answer = self.client.send("POST", "/_emulator/settings", {"host": "x"}, json.dumps(wrong).encode())
             self.assertEqual(answer.status, 400, wrong)
 

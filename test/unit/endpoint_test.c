@@ -2,8 +2,8 @@
  * endpoint_test.c
  *		Where a service answers: URLs taken apart or refused, and AWS's own host names.
  *
- * Usage: endpoint_test [VECTORS]; VECTORS holds botocore/athena-endpoint-tests.json and
- * botocore/partitions.json as botocore has them.
+ * Usage: endpoint_test [VECTORS]; VECTORS holds botocore/athena-endpoint-tests.json,
+ * botocore/sts-endpoint-tests.json and botocore/partitions.json as botocore has them.
  */
 #include "aws/endpoint.h"
 
@@ -24,6 +24,49 @@ parse(const char *url, AwsEndpoint *endpoint, const char **problem)
 	valid = aws_endpoint_parse(copy, endpoint, problem);
 	free(copy);
 	return valid;
+}
+
+/* The options of a query. */
+enum
+{
+	FIPS = 1,
+	DUAL = 2,
+	GLOBAL = 4
+};
+
+#define LONGEST "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" /* 63 */
+
+static AwsEndpointQuery
+make_query(const char *service, const char *region, int options, const char *url)
+{
+	return (AwsEndpointQuery){.service = service,
+							  .region = region,
+							  .url = url,
+							  .use_fips = (options & FIPS) != 0,
+							  .use_dualstack = (options & DUAL) != 0,
+							  .use_global = (options & GLOBAL) != 0};
+}
+
+/* Resolves into a dirty struct. */
+static bool
+resolve(const AwsEndpointQuery *query, AwsEndpoint *endpoint, const char **problem)
+{
+	memset(endpoint, 0xAA, sizeof(*endpoint));
+	*problem = NULL;
+	return aws_endpoint_resolve(query, endpoint, problem);
+}
+
+/* The query in words, for a test's name. */
+static const char *
+describe(const AwsEndpointQuery *query)
+{
+	static char text[512];
+
+	snprintf(text, sizeof(text), "%s in \"%s\"%s%s%s%s%s", query->service, query->region,
+			 query->use_fips ? ", FIPS" : "", query->use_dualstack ? ", dual-stack" : "",
+			 query->use_global ? ", global" : "", query->url != NULL ? ", at " : "",
+			 query->url != NULL ? query->url : "");
+	return text;
 }
 
 static void
@@ -299,13 +342,7 @@ static void
 test_regions(void)
 {
 	static const char *const valid[] = {
-		"us-east-1",
-		"eusc-de-east-1",
-		"x",
-		"local",
-		"a--b",
-		"1",
-		"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", /* 63 */
+		"us-east-1", "eusc-de-east-1", "x", "local", "a--b", "1", LONGEST,
 	};
 	/* Each of these would end the label, and could so choose another host for the keys to go to. */
 	static const char *const refused[] = {
@@ -329,101 +366,265 @@ test_regions(void)
 		"us-east-1\r\nX-Evil: 1",
 		"us-east-\xC3\xA4",
 		"us%2deast",
+		"%s%n",
+		"cn-north-1.evil.com",
+		"aws-global.",
+		"us-east-1@evil.com",
+		"us-east-1\\evil",
+		"dualstack.us-east-1",
 		"[::1]",
-		"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", /* 64 */
-	};
-	static const struct
-	{
-		const char *service;
-		const char *region;
-		const char *host;
-	} hosts[] = {
-		{"athena", "us-east-1", "athena.us-east-1.amazonaws.com"},
-		{"s3", "eu-central-1", "s3.eu-central-1.amazonaws.com"},
-		{"sts", "cn-north-1", "sts.cn-north-1.amazonaws.com.cn"},
-		{"athena", "us-gov-west-1", "athena.us-gov-west-1.amazonaws.com"},
-		{"athena", "eusc-de-east-1", "athena.eusc-de-east-1.amazonaws.eu"},
-		{"athena", "us-iso-west-1", "athena.us-iso-west-1.c2s.ic.gov"},
-		{"athena", "us-isob-east-1", "athena.us-isob-east-1.sc2s.sgov.gov"},
-		{"athena", "eu-isoe-west-1", "athena.eu-isoe-west-1.cloud.adc-e.uk"},
-		{"athena", "us-isof-south-1", "athena.us-isof-south-1.csp.hci.ic.gov"},
-		/* A region that nobody has heard of yet is one of the largest partition's. */
-		{"athena", "xy-new-9", "athena.xy-new-9.amazonaws.com"},
-		/* Only the beginning counts, and the whole of it. */
-		{"athena", "cnx-north-1", "athena.cnx-north-1.amazonaws.com"},
-		{"athena", "us-isox-1", "athena.us-isox-1.amazonaws.com"},
-		{"athena", "x-cn-north-1", "athena.x-cn-north-1.amazonaws.com"},
+		LONGEST "x",
 	};
 
 	for (size_t i = 0; i < sizeof(valid) / sizeof(valid[0]); i++)
 		tap_ok(aws_region_is_valid(valid[i]), "region \"%s\" is valid", valid[i]);
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
 	{
-		AwsEndpoint endpoint;
+		static const char *const services[] = {"athena", "sts", "s3"};
+		static const char *const urls[] = {NULL, "https://example.com"};
+		bool taken = aws_region_is_valid(refused[i]);
 
-		tap_ok(!aws_region_is_valid(refused[i]) &&
-				   !aws_endpoint_of_region("athena", refused[i], &endpoint),
-			   "region \"%s\" is refused", refused[i]);
-	}
-	for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++)
-	{
-		AwsEndpoint endpoint;
+		/* At every service and by every way to a host. At a custom URL it would be signed for. */
+		for (int choice = 0; choice < 3 * 2 * 8; choice++)
+		{
+			AwsEndpointQuery query =
+				make_query(services[choice / 16], refused[i], choice % 8, urls[choice / 8 % 2]);
+			AwsEndpoint endpoint;
+			const char *problem;
 
-		memset(&endpoint, 0xAA, sizeof(endpoint));
-		tap_ok(aws_endpoint_of_region(hosts[i].service, hosts[i].region, &endpoint) &&
-				   endpoint.tls && endpoint.path[0] == '\0',
-			   "%s in %s answers at the root, with TLS", hosts[i].service, hosts[i].region);
-		tap_is_string(endpoint.host, hosts[i].host, "%s in %s", hosts[i].service, hosts[i].region);
+			/* None at all is not hostile: the services' cases say where it is taken. */
+			if (refused[i][0] != '\0' || query.url == NULL)
+				taken = taken || resolve(&query, &endpoint, &problem) || problem == NULL;
+		}
+		tap_ok(!taken, "region \"%s\" is refused everywhere", refused[i]);
 	}
 }
 
-/* botocore's own cases, where the URL follows from the region alone. */
+/* What AWS's cases leave open, by the same rules. */
 static void
-test_athena_cases(const char *vectors)
+test_resolve(void)
 {
+	static const struct
+	{
+		const char *service;
+		const char *region;
+		int options;
+		const char *custom;
+		const char *url;
+		const char *signing_region;
+	} cases[] = {
+		/* S3 says dual-stack in front of the region, and never has another suffix. */
+		{"s3", "us-west-2", 0, NULL, "https://s3.us-west-2.amazonaws.com", "us-west-2"},
+		{"s3", "us-east-1", 0, NULL, "https://s3.us-east-1.amazonaws.com", "us-east-1"},
+		{"s3", "us-west-2", DUAL, NULL, "https://s3.dualstack.us-west-2.amazonaws.com",
+		 "us-west-2"},
+		{"s3", "us-west-2", FIPS, NULL, "https://s3-fips.us-west-2.amazonaws.com", "us-west-2"},
+		{"s3", "us-west-2", FIPS | DUAL, NULL, "https://s3-fips.dualstack.us-west-2.amazonaws.com",
+		 "us-west-2"},
+		{"s3", "cn-north-1", 0, NULL, "https://s3.cn-north-1.amazonaws.com.cn", "cn-north-1"},
+		{"s3", "cn-north-1", DUAL, NULL, "https://s3.dualstack.cn-north-1.amazonaws.com.cn",
+		 "cn-north-1"},
+		{"s3", "us-gov-west-1", FIPS, NULL, "https://s3-fips.us-gov-west-1.amazonaws.com",
+		 "us-gov-west-1"},
+		{"s3", "us-iso-east-1", FIPS | DUAL, NULL,
+		 "https://s3-fips.dualstack.us-iso-east-1.c2s.ic.gov", "us-iso-east-1"},
+		{"s3", "eusc-de-east-1", DUAL, NULL, "https://s3.dualstack.eusc-de-east-1.amazonaws.eu",
+		 "eusc-de-east-1"},
+
+		/* S3's global host; where FIPS or dual-stack has none, the region that it stands for. */
+		{"s3", "aws-global", 0, NULL, "https://s3.amazonaws.com", "us-east-1"},
+		{"s3", "aws-global", DUAL, NULL, "https://s3.dualstack.us-east-1.amazonaws.com",
+		 "us-east-1"},
+		{"s3", "aws-global", FIPS, NULL, "https://s3-fips.us-east-1.amazonaws.com", "us-east-1"},
+		{"s3", "aws-global", FIPS | DUAL, NULL, "https://s3-fips.dualstack.us-east-1.amazonaws.com",
+		 "us-east-1"},
+		{"s3", "aws-global", 0, "https://example.com", "https://example.com", "us-east-1"},
+
+		/* The global endpoint is STS's, and has neither FIPS nor dual-stack. */
+		{"s3", "us-east-1", GLOBAL, NULL, "https://s3.us-east-1.amazonaws.com", "us-east-1"},
+		{"athena", "us-east-1", GLOBAL, NULL, "https://athena.us-east-1.amazonaws.com",
+		 "us-east-1"},
+		{"sts", "us-east-1", FIPS | GLOBAL, NULL, "https://sts-fips.us-east-1.amazonaws.com",
+		 "us-east-1"},
+		{"sts", "eu-west-1", DUAL | GLOBAL, NULL, "https://sts.eu-west-1.api.aws", "eu-west-1"},
+		{"sts", "cn-north-1", GLOBAL, NULL, "https://sts.cn-north-1.amazonaws.com.cn",
+		 "cn-north-1"},
+		{"sts", "eu-central-2", GLOBAL, NULL, "https://sts.eu-central-2.amazonaws.com",
+		 "eu-central-2"},
+
+		/* The rules have these names too. Nothing answers there, but nothing else is asked either. */
+		{"athena", "aws-global", 0, NULL, "https://athena.aws-global.amazonaws.com", "us-east-1"},
+		{"sts", "aws-global", FIPS | DUAL, NULL, "https://sts-fips.aws-global.api.aws",
+		 "us-east-1"},
+
+		/* A region that nobody has heard of yet. */
+		{"athena", "xy-new-9", 0, NULL, "https://athena.xy-new-9.amazonaws.com", "xy-new-9"},
+		{"athena", "cn-new-42", 0, NULL, "https://athena.cn-new-42.amazonaws.com.cn", "cn-new-42"},
+		{"athena", "x", 0, NULL, "https://athena.x.amazonaws.com", "x"},
+
+		/* A partition's pattern is for the whole of a region. */
+		{"athena", "cnx-north-1", 0, NULL, "https://athena.cnx-north-1.amazonaws.com",
+		 "cnx-north-1"},
+		{"athena", "us-isox-1", 0, NULL, "https://athena.us-isox-1.amazonaws.com", "us-isox-1"},
+		{"athena", "x-cn-north-1", 0, NULL, "https://athena.x-cn-north-1.amazonaws.com",
+		 "x-cn-north-1"},
+		{"athena", "cn", 0, NULL, "https://athena.cn.amazonaws.com", "cn"},
+		{"athena", "cn-north", 0, NULL, "https://athena.cn-north.amazonaws.com", "cn-north"},
+		{"athena", "cn--1", 0, NULL, "https://athena.cn--1.amazonaws.com", "cn--1"},
+		{"athena", "cn-north-1x", 0, NULL, "https://athena.cn-north-1x.amazonaws.com",
+		 "cn-north-1x"},
+		{"athena", "cn-north-east-1", 0, NULL, "https://athena.cn-north-east-1.amazonaws.com",
+		 "cn-north-east-1"},
+		{"athena", "eusc-xx-east-1", 0, NULL, "https://athena.eusc-xx-east-1.amazonaws.com",
+		 "eusc-xx-east-1"},
+
+		/* A host is lower case; what is signed for stays as it was typed. */
+		{"athena", "Local", 0, NULL, "https://athena.local.amazonaws.com", "Local"},
+
+		/* The longest region. */
+		{"athena", LONGEST, FIPS, NULL, "https://athena-fips." LONGEST ".amazonaws.com", LONGEST},
+
+		/* A URL is taken as it is. */
+		{"athena", "local", 0, "http://127.0.0.1:4566/a/", "http://127.0.0.1:4566/a", "local"},
+		{"s3", "us-west-2", 0, "http://minio:9000", "http://minio:9000", "us-west-2"},
+		{"sts", "aws-global", 0, "https://example.com", "https://example.com", "us-east-1"},
+		{"s3", "us-west-2", 0, "", "https://s3.us-west-2.amazonaws.com", "us-west-2"},
+	};
+	static const struct
+	{
+		const char *service;
+		const char *region;
+		int options;
+		const char *custom;
+		const char *problem;
+	} refused[] = {
+		{"athena", "", 0, NULL, "the region is missing"},
+		{"sts", "", GLOBAL, NULL, "the region is missing"},
+		{"s3", "", 0, NULL, "the region is missing"},
+		{"s3", "", 0, "https://example.com", "the region is missing"},
+		{"athena", "us_east_1", 0, NULL, "the region is not a valid DNS name"},
+		{"s3", "us.east.1", 0, "https://example.com", "the region is not a valid DNS name"},
+		{"s3", "cn-north-1", FIPS, NULL, "the region's partition does not support FIPS"},
+		{"s3", "aws-cn-global", FIPS | DUAL, NULL, "the region's partition does not support FIPS"},
+		{"s3", "us-west-2", FIPS, "https://example.com",
+		 "FIPS and a custom endpoint cannot be combined"},
+		{"s3", "us-west-2", DUAL, "https://example.com",
+		 "dual-stack and a custom endpoint cannot be combined"},
+		{"athena", "us-west-2", 0, "example.com", "the custom endpoint is not a valid URL"},
+		{"sts", "", 0, "https://user@example.com", "the custom endpoint is not a valid URL"},
+		{"s3", "us-west-2", 0, "https://", "the custom endpoint is not a valid URL"},
+		{"ec2", "us-west-2", 0, NULL, "the service has no known endpoints"},
+		{"", "us-west-2", 0, "https://example.com", "the service has no known endpoints"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		AwsEndpointQuery query =
+			make_query(cases[i].service, cases[i].region, cases[i].options, cases[i].custom);
+		const char *name = describe(&query);
+		AwsEndpoint endpoint;
+		AwsEndpoint expected;
+		const char *problem;
+
+		if (!tap_ok(resolve(&query, &endpoint, &problem), "%s has an endpoint", name))
+		{
+			printf("# %s\n", problem);
+			continue;
+		}
+		tap_ok(parse(cases[i].url, &expected, &problem) && endpoint.tls == expected.tls, "%s: TLS",
+			   name);
+		tap_is_string(endpoint.host, expected.host, "%s: host", name);
+		tap_is_string(endpoint.path, expected.path, "%s: path", name);
+		tap_is_string(endpoint.signing_region, cases[i].signing_region, "%s: signed for", name);
+	}
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+	{
+		AwsEndpointQuery query = make_query(refused[i].service, refused[i].region,
+											refused[i].options, refused[i].custom);
+		const char *name = describe(&query);
+		AwsEndpoint endpoint;
+		const char *problem;
+
+		tap_ok(!resolve(&query, &endpoint, &problem), "%s is refused", name);
+		tap_is_string(problem, refused[i].problem, "%s: problem", name);
+	}
+}
+
+/* AWS's own cases of a service, as botocore has them. */
+static void
+test_official_cases(const char *vectors, const char *service)
+{
+	char file[64];
+	char *text;
 	size_t length;
-	char *text = vectors_read(vectors, "botocore/athena-endpoint-tests.json", &length);
 	JsonValue document = {0};
 	JsonValue test_case;
 	JsonCursor cursor;
 	const char *problem;
 	int used = 0;
 
+	snprintf(file, sizeof(file), "botocore/%s-endpoint-tests.json", service);
+	text = vectors_read(vectors, file, &length);
 	if (text == NULL)
 	{
-		tap_skip("botocore's Athena endpoint cases are not here");
+		tap_skip("AWS's endpoint cases of a service are not here");
+		printf("# %s\n", file);
 		return;
 	}
-	tap_ok(json_check(text, length, &document, &problem), "botocore's cases can be read");
+	tap_ok(json_check(text, length, &document, &problem), "%s can be read", file);
 	cursor = json_cursor(json_member(document, "testCases"));
 	while (json_next_element(&cursor, &test_case))
 	{
+		/* A case without a region, or without any parameters, is one of none given. */
 		JsonValue parameters = json_member(test_case, "params");
 		JsonValue expected = json_member(test_case, "expect");
+		JsonValue expected_endpoint = json_member(expected, "endpoint");
 		char *region = vectors_member_string(parameters, "Region");
-		char *url = vectors_member_string(json_member(expected, "endpoint"), "url");
+		char *custom = vectors_member_string(parameters, "Endpoint");
+		char *url = vectors_member_string(expected_endpoint, "url");
+		char *error = vectors_member_string(expected, "error");
+		JsonCursor schemes =
+			json_cursor(json_member(json_member(expected_endpoint, "properties"), "authSchemes"));
+		JsonValue scheme = {0};
+		char *signing_region;
+		AwsEndpointQuery query = {
+			.service = service,
+			.region = region != NULL ? region : "",
+			.url = custom,
+			.use_fips = vectors_member_is_true(parameters, "UseFIPS"),
+			.use_dualstack = vectors_member_is_true(parameters, "UseDualStack"),
+			.use_global = vectors_member_is_true(parameters, "UseGlobalEndpoint"),
+		};
+		const char *name = describe(&query);
+		AwsEndpoint endpoint;
+		AwsEndpoint parsed;
+		bool resolved = resolve(&query, &endpoint, &problem);
 
-		if (region != NULL && url != NULL && json_member(parameters, "Endpoint").length == 0 &&
-			!vectors_member_is_true(parameters, "UseFIPS") &&
-			!vectors_member_is_true(parameters, "UseDualStack"))
-		{
-			AwsEndpoint endpoint = {0};
-			AwsEndpoint parsed = {0};
-
-			tap_ok(aws_endpoint_of_region("athena", region, &endpoint) &&
-					   aws_endpoint_parse(url, &parsed, &problem) &&
-					   memcmp(&endpoint, &parsed, sizeof(endpoint)) == 0,
-				   "Athena in %s answers at %s", region, url);
-			used++;
-		}
+		json_next_element(&schemes, &scheme);
+		signing_region = vectors_member_string(scheme, "signingRegion");
+		if (error != NULL)
+			tap_ok(!resolved && problem != NULL, "%s is refused: %s", name, error);
+		else
+			/* Where a case names no signing region, it is the region. */
+			tap_ok(resolved && url != NULL && parse(url, &parsed, &problem) &&
+					   endpoint.tls == parsed.tls && strcmp(endpoint.host, parsed.host) == 0 &&
+					   strcmp(endpoint.path, parsed.path) == 0 &&
+					   strcmp(endpoint.signing_region,
+							  signing_region != NULL ? signing_region : query.region) == 0,
+				   "%s is at %s, signed for \"%s\"", name, url != NULL ? url : "(nowhere)",
+				   signing_region != NULL ? signing_region : query.region);
+		used++;
 		free(region);
+		free(custom);
 		free(url);
+		free(error);
+		free(signing_region);
 	}
-	tap_ok(used > 0, "botocore's file has such cases (%d)", used);
+	tap_ok(used > 0, "%s has cases (%d)", file, used);
 	free(text);
 }
 
-/* Every region of every partition that botocore knows. */
+/* Every region of every partition that botocore knows, with and without FIPS and dual-stack. */
 static void
 test_partitions(const char *vectors)
 {
@@ -444,7 +645,11 @@ test_partitions(const char *vectors)
 	partitions = json_cursor(json_member(document, "partitions"));
 	while (json_next_element(&partitions, &partition))
 	{
-		char *suffix = vectors_member_string(json_member(partition, "outputs"), "dnsSuffix");
+		JsonValue outputs = json_member(partition, "outputs");
+		bool supports_fips = vectors_member_is_true(outputs, "supportsFIPS");
+		bool supports_dual_stack = vectors_member_is_true(outputs, "supportsDualStack");
+		char *suffix = vectors_member_string(outputs, "dnsSuffix");
+		char *dual_stack_suffix = vectors_member_string(outputs, "dualStackDnsSuffix");
 		JsonCursor regions = json_cursor(json_member(partition, "regions"));
 		JsonValue key;
 		JsonValue region_value;
@@ -452,20 +657,28 @@ test_partitions(const char *vectors)
 		while (json_next_member(&regions, &key, &region_value))
 		{
 			char *region = vectors_string(key);
-			char expected[512];
-			AwsEndpoint endpoint = {0};
 
-			/* "aws-cn-global" and the like are names for a partition; nothing answers there. */
-			if (strstr(region, "-global") == NULL)
+			for (int options = 0; options <= (FIPS | DUAL); options++)
 			{
-				snprintf(expected, sizeof(expected), "athena.%s.%s", region, suffix);
-				aws_endpoint_of_region("athena", region, &endpoint);
-				tap_is_string(endpoint.host, expected, "the partition of %s", region);
-				used++;
+				AwsEndpointQuery query = make_query("athena", region, options, NULL);
+				const char *name = describe(&query);
+				char expected[512];
+				AwsEndpoint endpoint;
+
+				snprintf(expected, sizeof(expected), "athena%s.%s.%s",
+						 query.use_fips ? "-fips" : "", region,
+						 query.use_dualstack ? dual_stack_suffix : suffix);
+				if ((query.use_fips && !supports_fips) ||
+					(query.use_dualstack && !supports_dual_stack))
+					tap_ok(!resolve(&query, &endpoint, &problem), "%s is refused", name);
+				else if (tap_ok(resolve(&query, &endpoint, &problem), "%s has an endpoint", name))
+					tap_is_string(endpoint.host, expected, "%s: host", name);
 			}
 			free(region);
+			used++;
 		}
 		free(suffix);
+		free(dual_stack_suffix);
 	}
 	tap_ok(used > 0, "botocore's file has regions (%d)", used);
 	free(text);
@@ -481,7 +694,9 @@ main(int argc, char **argv)
 	test_sizes();
 	test_addresses();
 	test_regions();
-	test_athena_cases(vectors);
+	test_resolve();
+	test_official_cases(vectors, "athena");
+	test_official_cases(vectors, "sts");
 	test_partitions(vectors);
 	return tap_finish();
 }

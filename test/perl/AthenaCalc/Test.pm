@@ -68,7 +68,9 @@ use constant {
 
 A server and an emulator. name: another one for each node of a test. conf: further lines of postgresql.conf, the
 last of a name counts. emulator: further options of its command line. preload => 0 leaves the library out of
-shared_preload_libraries.
+shared_preload_libraries. settings: {} of athena_calc's, beside or in place of those of the emulator, undef for none
+of a name. environment: {} of the server's. Both may be a sub that gives them for the emulator's URL and the server's
+home directory.
 
 =cut
 
@@ -85,7 +87,18 @@ sub new
 		endpoint_url      => "$scheme://127.0.0.1:$port",
 		s3_endpoint_url   => "$scheme://127.0.0.1:$port",
 		work_group        => 'spark',
+		ec2_metadata_disabled => 'true',
 		($options{tls} ? (ca_bundle => $emulator->authority) : ()));
+	my $home = PostgreSQL::Test::Utils::tempdir;
+	my ($others, $environment) = map { ref $_ eq 'CODE' ? $_->($emulator->url, $home) : $_ // {} } @options{qw(settings environment)};
+
+	@settings{ keys %$others } = values %$others;
+	delete @settings{ grep { !defined $settings{$_} } keys %settings };
+
+	# Credentials and settings of whoever runs the test are not the server's.
+	delete @ENV{ grep { /^AWS_/ } keys %ENV };
+	local $ENV{HOME} = $home;
+	local @ENV{ keys %$environment } = values %$environment;
 
 	$node->init;
 	$node->append_conf('postgresql.conf', join "\n",
@@ -95,19 +108,21 @@ sub new
 		$options{conf} // '');
 	$node->start;
 
-	my $self = bless { emulator => $emulator, node => $node, settings => \%settings }, $class;
+	my $self = bless { emulator => $emulator, node => $node, settings => \%settings, home => $home }, $class;
 
 	$self->query('CREATE EXTENSION athena_calc');
 	return $self;
 }
 
-=item $athena->node, $athena->emulator, $athena->setting($name)
+=item $athena->node, $athena->emulator, $athena->setting($name), $athena->home
 
-The PostgreSQL::Test::Cluster, the AthenaCalc::Emulator, and a setting as new() wrote it.
+The PostgreSQL::Test::Cluster, the AthenaCalc::Emulator, a setting as new() wrote it, and the home directory of the
+server's user, empty at first.
 
 =cut
 
 sub node     { return $_[0]{node} }
+sub home     { return $_[0]{home} }
 sub emulator { return $_[0]{emulator} }
 sub setting  { return $_[0]{settings}{ $_[1] } }
 

@@ -1,0 +1,336 @@
+/*
+ * call.c
+ *		Calls to AWS: signed, sent, tried again where that helps. See call.h.
+ */
+#include "aws/call.h"
+
+#include <time.h>
+
+#include "lib/stringinfo.h"
+#include "settings.h"
+#include "version.h"
+
+#define USER_AGENT "athena_calc/" ATHENA_CALC_VERSION
+
+/* The headers that a request has beyond the call's own. */
+#define MAX_ADDED_HEADERS 9
+
+/* From this on a refused signature is the clock's fault; AWS allows five minutes. */
+#define CLOCK_SKEW_SECONDS (4 * 60)
+
+typedef struct AwsRun
+{
+	AwsAnswer answer;
+	void *context;
+} AwsRun;
+
+/* What the backend has learned. */
+static SigV4Signer signer;
+static RetryQuota quota;
+static int64 clock_offset = 0; /* seconds to add to this machine's clock to get AWS's */
+
+/* Writes 16 random bytes as a UUID of version 4 (RFC 9562). */
+static void
+format_uuid(unsigned char bytes[16], char uuid[AWS_UUID_SIZE])
+{
+	static const char hex[] = "0123456789abcdef";
+	char *p = uuid;
+
+	bytes[6] = (bytes[6] & 0x0F) | 0x40;
+	bytes[8] = (bytes[8] & 0x3F) | 0x80;
+	for (int i = 0; i < 16; i++)
+	{
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			*p++ = '-';
+		*p++ = hex[bytes[i] >> 4];
+		*p++ = hex[bytes[i] & 15];
+	}
+	*p = '\0';
+}
+
+void
+aws_generate_uuid(char uuid[AWS_UUID_SIZE])
+{
+	unsigned char bytes[16];
+
+	if (!pg_strong_random(bytes, sizeof(bytes)))
+		ereport(ERROR, (errcode(ERRCODE_SYSTEM_ERROR), errmsg("could not generate a random UUID")));
+	format_uuid(bytes, uuid);
+}
+
+/* An ID that only tells calls apart in logs: PostgreSQL's fast random numbers will do. */
+static void
+generate_invocation_id(char uuid[AWS_UUID_SIZE])
+{
+	unsigned char bytes[16];
+
+	for (int i = 0; i < 16; i += 4)
+	{
+		uint32 random = (uint32) (random_fraction() * 4294967296.0);
+
+		memcpy(bytes + i, &random, sizeof(random));
+	}
+	format_uuid(bytes, uuid);
+}
+
+int64
+aws_time(void)
+{
+	return (int64) time(NULL) + clock_offset;
+}
+
+static int
+max_attempts(const AwsCall *call)
+{
+	return call->max_attempts > 0 ? call->max_attempts : setting_max_attempts;
+}
+
+/* Names and values of one attempt's headers; the engine copies them before it returns. */
+typedef struct Attempt
+{
+	SigV4Scope scope;
+	char number[32];
+	HttpHeader headers[FLEXIBLE_ARRAY_MEMBER];
+} Attempt;
+
+/* Signs a request whose headers are those of `attempt`. The value of Authorization. */
+static const char *
+sign(const AwsCall *call, const Attempt *attempt, int header_count)
+{
+	SigV4Request signing = {0};
+	const char *authorization;
+
+	signing.method = call->method;
+	signing.path = call->path;
+	signing.query = call->query;
+	signing.headers = attempt->headers;
+	signing.header_count = (size_t) header_count;
+	signing.payload_hash = call->payload_hash;
+	signing.normalize_path = !call->service->is_s3;
+	signing.encode_path = !call->service->is_s3;
+	authorization = sigv4_authorization(&signer, &signing, call->credentials, &attempt->scope);
+	if (authorization == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
+						errdetail("A request could not be signed.")));
+	return authorization;
+}
+
+static void
+prepare(HttpExchange *exchange, HttpRequest *request, void *context)
+{
+	AwsCall *call = (AwsCall *) exchange;
+	const SigV4Credentials *credentials = call->credentials;
+	Attempt *attempt = palloc(offsetof(Attempt, headers) +
+							  sizeof(HttpHeader) * (call->header_count + MAX_ADDED_HEADERS));
+	HttpHeader *header = attempt->headers;
+
+	(void) context;
+	*header++ = (HttpHeader){"Host", call->endpoint->host};
+	if (credentials != NULL)
+	{
+		sigv4_format_date_time((time_t) aws_time(), attempt->scope.date_time);
+		attempt->scope.region = call->endpoint->signing_region;
+		attempt->scope.service = call->service->signing_name;
+		*header++ = (HttpHeader){"X-Amz-Date", attempt->scope.date_time};
+		if (credentials->session_token != NULL)
+			*header++ = (HttpHeader){"X-Amz-Security-Token", credentials->session_token};
+		if (call->service->is_s3)
+			*header++ = (HttpHeader){"x-amz-content-sha256", call->payload_hash};
+	}
+	snprintf(attempt->number, sizeof(attempt->number), "attempt=%d; max=%d", call->attempts + 1,
+			 max_attempts(call));
+	*header++ = (HttpHeader){"amz-sdk-invocation-id", call->invocation_id};
+	*header++ = (HttpHeader){"amz-sdk-request", attempt->number};
+	for (int i = 0; i < call->header_count; i++)
+		*header++ = call->headers[i];
+
+	if (credentials != NULL)
+	{
+		const char *authorization = sign(call, attempt, (int) (header - attempt->headers));
+
+		*header++ = (HttpHeader){"Authorization", authorization};
+	}
+	/* Not signed: what stands between us and AWS may change it. */
+	*header++ = (HttpHeader){"User-Agent", USER_AGENT};
+
+	request->method = call->method;
+	request->url = call->url;
+	request->headers = attempt->headers;
+	request->header_count = (int) (header - attempt->headers);
+	request->body = call->body;
+	request->body_length = call->body_length;
+	request->timeout = call->timeout > 0 ? call->timeout : setting_request_timeout;
+	request->connect_timeout = Min(setting_connect_timeout, request->timeout);
+	request->max_response_size = (size_t) setting_max_response_size * 1024;
+	request->ca_bundle = call->ca_bundle;
+	call->attempts++;
+}
+
+/* A header that holds a whole number; -1 where it holds none. */
+static int64
+number_header(const HttpResponse *response, const char *name)
+{
+	size_t length;
+	const char *value = http_response_header(response, name, &length);
+	int64 number = 0;
+
+	if (value == NULL || length == 0 || length > 12)
+		return -1;
+	for (size_t i = 0; i < length; i++)
+	{
+		if (value[i] < '0' || value[i] > '9')
+			return -1;
+		number = number * 10 + (value[i] - '0');
+	}
+	return number;
+}
+
+/* How long the server asks us to wait, in milliseconds; -1 where it does not. */
+static int64
+retry_after(const HttpResponse *response)
+{
+	int64 wish = number_header(response, "x-amz-retry-after");
+	const char *date;
+	size_t length;
+
+	if (wish >= 0)
+		return wish;
+	wish = number_header(response, "retry-after");
+	if (wish >= 0)
+		return wish * 1000;
+	date = http_response_header(response, "retry-after", &length);
+	if (date != NULL)
+	{
+		int64 then = http_parse_date(date, length);
+
+		if (then > 0)
+			return Max(0, then - (int64) time(NULL) - clock_offset) * 1000;
+	}
+	return -1;
+}
+
+bool
+aws_read_clock(const HttpResponse *response, int64 *offset)
+{
+	size_t length;
+	const char *date = http_response_header(response, "date", &length);
+	int64 then = date != NULL ? http_parse_date(date, length) : -1;
+
+	if (then < 0)
+		return false;
+	*offset = then - (int64) time(NULL);
+	return true;
+}
+
+/*
+ * Whether a refusal is the clock's fault: then the offset is mended, and the call is worth one more
+ * attempt. The server's time is in each of its answers.
+ */
+static bool
+correct_clock(AwsCall *call, const HttpResponse *response)
+{
+	int64 offset;
+
+	if (call->clock_corrected || call->error.exception == NULL ||
+		!retry_code_may_be_clock_skew(call->error.exception) || !aws_read_clock(response, &offset))
+		return false;
+	if (offset > clock_offset - CLOCK_SKEW_SECONDS && offset < clock_offset + CLOCK_SKEW_SECONDS)
+		return false;
+	clock_offset = offset;
+	call->clock_corrected = true;
+	return true;
+}
+
+/* Whether a failed attempt is worth another. */
+static RetryReason
+reason_to_retry(AwsCall *call, const HttpResponse *response)
+{
+	switch (response->outcome)
+	{
+		case HTTP_ANSWERED:
+			if (correct_clock(call, response))
+				return RETRY_CLOCK_SKEW;
+			if (!call->error.from_service && response->status < 500 && response->status != 429)
+				return RETRY_NEVER;
+			return retry_reason(response->status,
+								call->error.exception != NULL ? call->error.exception : "");
+		case HTTP_UNREACHABLE:
+		case HTTP_BROKEN:
+		case HTTP_TIMED_OUT:
+			return RETRY_TRANSIENT;
+		default:
+			return RETRY_NEVER;
+	}
+}
+
+static int64
+finish(HttpExchange *exchange, const HttpResponse *response, void *context)
+{
+	AwsCall *call = (AwsCall *) exchange;
+	AwsRun *run = context;
+	RetryReason reason;
+
+	if (response->outcome == HTTP_ANSWERED && response->status >= 200 && response->status < 300)
+	{
+		retry_quota_give(&quota, call->last_retry);
+		memset(&call->error, 0, sizeof(call->error));
+	}
+	else
+	{
+		aws_error_read(&call->error, call->service, response);
+		reason = reason_to_retry(call, response);
+		if (reason != RETRY_NEVER && call->attempts < max_attempts(call) &&
+			retry_quota_take(&quota, reason))
+		{
+			call->last_retry = reason;
+			return retry_delay(reason, call->attempts, random_fraction(), retry_after(response));
+		}
+	}
+	run->answer(call, response, run->context);
+	return HTTP_DONE;
+}
+
+void
+aws_call_raise(const AwsCall *call)
+{
+	aws_error_raise(&call->error, call->service, call->operation, call->attempts);
+}
+
+static const char *
+build_url(const AwsCall *call)
+{
+	StringInfoData url;
+
+	initStringInfo(&url);
+	appendStringInfoString(&url, call->endpoint->tls ? "https://" : "http://");
+	appendStringInfoString(&url, call->endpoint->host);
+	appendStringInfoString(&url, call->path);
+	if (call->query != NULL)
+	{
+		appendStringInfoChar(&url, '?');
+		appendStringInfoString(&url, call->query);
+	}
+	return url.data;
+}
+
+void
+aws_call_send(AwsCall **calls, int count, AwsAnswer answer, void *context)
+{
+	AwsRun run = {answer, context};
+	HttpCaller caller = {prepare, finish, &run};
+
+	for (int i = 0; i < count; i++)
+	{
+		AwsCall *call = calls[i];
+
+		if (call->url != NULL)
+			continue;
+		generate_invocation_id(call->invocation_id);
+		if (call->credentials != NULL)
+			sigv4_hash(call->body, call->body_length, call->payload_hash);
+		call->url = build_url(call);
+	}
+	/* An exchange is a call's first member. */
+	if (count > 0)
+		http_run((HttpExchange **) calls, count, setting_max_concurrency, &caller);
+}
