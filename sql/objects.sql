@@ -24,8 +24,16 @@ SELECT t.typname AS type, d.description IS NOT NULL AS comment, count(*) AS colu
 -- Arguments in their order, with their defaults.
 SELECT p.proname AS function, pg_get_function_arguments(p.oid) AS arguments
   FROM pg_proc p
- WHERE p.pronamespace = 'athena_calc'::regnamespace AND p.proname ~ '^(start|list|calculation|invoke)'
+ WHERE p.pronamespace = 'athena_calc'::regnamespace AND p.proname ~ '^(start|list|calculation|invoke|check)'
  ORDER BY p.proname COLLATE "C";
+
+-- Accounts are servers of this wrapper, which makes no foreign tables. Nobody may use it yet.
+SELECT w.fdwname AS wrapper, w.fdwhandler::regproc AS handler, w.fdwvalidator::regproc AS validator,
+       d.description IS NOT NULL AS comment,
+       has_foreign_data_wrapper_privilege('pg_monitor', w.oid, 'USAGE') AS anyone_may
+  FROM pg_foreign_data_wrapper w
+       LEFT JOIN pg_description d ON d.objoid = w.oid AND d.classoid = 'pg_foreign_data_wrapper'::regclass
+ WHERE w.fdwname = 'athena_calc';
 
 -- The schema is fixed.
 CREATE SCHEMA elsewhere;

@@ -11,10 +11,34 @@ SET athena_calc.ca_bundle = '/tmp/ca.pem';
 SET athena_calc.access_key_id = 'A';
 SET athena_calc.secret_access_key = 'B';
 SET athena_calc.session_token = 'C';
+DO $$
+DECLARE
+    setting text;
+    refused text[] := '{}';
+BEGIN
+    FOREACH setting IN ARRAY ARRAY['sts_endpoint_url', 'use_fips_endpoint', 'use_dualstack_endpoint',
+        'credential_provider', 'role_arn', 'role_session_name', 'external_id', 'web_identity_token_file', 'profile',
+        'shared_credentials_file', 'config_file', 'container_credentials_relative_uri',
+        'container_credentials_full_uri', 'container_authorization_token', 'container_authorization_token_file',
+        'ec2_metadata_service_endpoint', 'ec2_metadata_disabled', 'allow_credential_process']
+    LOOP
+        BEGIN
+            PERFORM set_config('athena_calc.' || setting, '', false);
+            RAISE NOTICE '% may be set by anyone', setting;
+        EXCEPTION WHEN insufficient_privilege THEN
+            refused := refused || setting;
+        END;
+    END LOOP;
+    RAISE NOTICE '% more are refused', cardinality(refused);
+END $$;
 -- These are the user's own affair.
 SET athena_calc.region = 'eu-west-1';
 SET athena_calc.work_group = 'spark';
 SET athena_calc.request_timeout = '1s';
+SET athena_calc.server = 'prod';
+RESET athena_calc.server;
+-- Servers want USAGE on the wrapper.
+CREATE SERVER mine FOREIGN DATA WRAPPER athena_calc;
 RESET ROLE;
 
 GRANT USAGE ON SCHEMA athena_calc TO regress_athena_calc_user;

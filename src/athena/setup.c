@@ -181,7 +181,7 @@ check_credentials(void *argument)
 	setup->has_credentials = true;
 	length = strlen(credentials.keys.access_key_id);
 	say(setup, RIGHT,
-		psprintf("%s; access key …%s; %s", credentials.source,
+		psprintf("%s; access key ...%s; %s", credentials.source,
 				 credentials.keys.access_key_id + (length > 4 ? length - 4 : 0),
 				 credentials.expiration == 0
 					 ? "it does not expire"
@@ -327,7 +327,8 @@ check_signature(void *argument)
 		say(setup, UNKNOWN, "not checked: there is no connection");
 	else if (error->sqlstate == ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION)
 		say(setup, WRONG, with_hint(error->message, error->hint));
-	else if (error->sqlstate != 0 && !error->from_service)
+	else if (error->sqlstate != 0 && (!error->from_service || error->http_status >= 500 ||
+									  error->sqlstate == ERRCODE_CONFIGURATION_LIMIT_EXCEEDED))
 		say(setup, UNKNOWN, psprintf("not known: %s", error->message));
 	else
 		say(setup, RIGHT, "Athena knows the credentials");
@@ -339,7 +340,9 @@ check_work_group(void *argument)
 	Setup *setup = argument;
 	const AwsError *error = &setup->call.error;
 
-	if (setup->work_group == NULL)
+	if (!setup->configured && setup->work_group == NULL)
+		say(setup, UNKNOWN, "not checked: the configuration is wrong");
+	else if (setup->work_group == NULL)
 		say(setup, WRONG, "there is none: name it in the call, or set athena_calc.work_group");
 	else if (!setup->answered || error->sqlstate == ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION)
 		say(setup, UNKNOWN, "not checked: Athena did not take the request");

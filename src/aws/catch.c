@@ -24,8 +24,6 @@ catch_error(void (*function)(void *), void *argument, ErrorData **error)
 	}
 	PG_CATCH();
 	{
-		if (geterrcode() == ERRCODE_QUERY_CANCELED)
-			PG_RE_THROW();
 		MemoryContextSwitchTo(before);
 		*error = CopyErrorData();
 		FlushErrorState();
@@ -34,5 +32,7 @@ catch_error(void (*function)(void *), void *argument, ErrorData **error)
 	PG_END_TRY();
 	MemoryContextSwitchTo(before);
 	CurrentResourceOwner = owner;
+	if (!done && (*error)->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		ReThrowError(*error);
 	return done;
 }

@@ -52,6 +52,7 @@ typedef struct Plan
 typedef struct Kept
 {
 	char identity[SIGV4_HEX_SIZE]; /* of all that decided about them; "" for a free place */
+	char version[SIGV4_HEX_SIZE];  /* of the files that they came from; "" for none */
 	ByteBuffer memory;             /* the three strings, one behind the other */
 	SigV4Credentials keys;
 	char source[sizeof("web_identity, role ") + 2048];
@@ -174,11 +175,15 @@ role_of(const char *const *options)
 						option_of(options, AWS_OPTION_EXTERNAL_ID), ""};
 }
 
-/* The role of the settings and the environment. The name of its session may be the server's. */
+/*
+ * The role of the settings. The environment's is that of a web identity token and of no other source, as in AWS's SDKs.
+ * The name of its session may be the server's.
+ */
 static SourceRole
-role_of_settings(const AwsConfig *config)
+role_of_settings(const AwsConfig *config, Source source)
 {
-	return (SourceRole){aws_config_setting(AWS_OPTION_ROLE_ARN),
+	return (SourceRole){source == SOURCE_WEB_IDENTITY ? aws_config_setting(AWS_OPTION_ROLE_ARN)
+													  : setting_options[AWS_OPTION_ROLE_ARN],
 						config->values[AWS_OPTION_ROLE_SESSION_NAME],
 						aws_config_setting(AWS_OPTION_EXTERNAL_ID), ""};
 }
@@ -198,13 +203,15 @@ plan_for_server(const AwsServer *server, Plan *plan, bool *has_role)
 		plan->is_chosen = true;
 	}
 	else if (!server->of_superuser)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
-				 errmsg("no AWS credentials: server \"%s\" has no user mapping with keys for you",
-						server->name),
-				 errdetail("A server whose owner is no superuser gets credentials from its user "
-						   "mappings alone."),
-				 errhint("CREATE USER MAPPING … OPTIONS (access_key_id …, secret_access_key …).")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+			 errmsg("no AWS credentials: server \"%s\" has no user mapping with keys for you",
+					server->name),
+			 errdetail("A server whose owner is no superuser gets credentials from its user "
+					   "mappings alone."),
+			 errhint(
+				 "CREATE USER MAPPING ... OPTIONS (access_key_id ..., secret_access_key ...).")));
 
 	if (server->mapping[AWS_OPTION_ROLE_ARN] != NULL)
 		role = role_of(server->mapping);
@@ -236,9 +243,9 @@ make_plan(const AwsConfig *config, Plan *plan)
 
 	/* A role beside a web identity token is the one that the token is for. */
 	if (plan->source == SOURCE_WEB_IDENTITY)
-		plan->web_identity = role_of_settings(config);
+		plan->web_identity = role_of_settings(config, plan->source);
 	else if (!has_role && !(is_auto && aws_config_has(config, AWS_OPTION_WEB_IDENTITY_TOKEN_FILE)))
-		plan->role = role_of_settings(config);
+		plan->role = role_of_settings(config, plan->source);
 }
 
 static void
@@ -270,7 +277,6 @@ fetch_source(const AwsConfig *config, const Plan *plan, FoundCredentials *found)
 			source_profile_fetch(config, found);
 			break;
 		case SOURCE_CONTAINER:
-			settings_check_secret(AWS_OPTION_CONTAINER_AUTHORIZATION_TOKEN);
 			source_container_fetch(config, found);
 			break;
 		case SOURCE_INSTANCE:
@@ -320,7 +326,8 @@ keep_string(Kept *place, const char *string)
 
 /* Puts what was found in a place, whatever was there before. */
 static void
-keep(Kept *place, const char *identity, const Plan *plan, const FoundCredentials *found)
+keep(Kept *place, const char *identity, const char *version, const Plan *plan,
+	 const FoundCredentials *found)
 {
 	size_t needed = strlen(found->access_key_id) + strlen(found->secret_access_key) + 2 +
 					(found->session_token != NULL ? strlen(found->session_token) + 1 : 0);
@@ -337,6 +344,7 @@ keep(Kept *place, const char *identity, const Plan *plan, const FoundCredentials
 	place->expiration = found->expiration;
 	place->refresh = refresh_time(found->expiration);
 	strlcpy(place->identity, identity, sizeof(place->identity));
+	strlcpy(place->version, version, sizeof(place->version));
 }
 
 /* A fetch, as catch_error() wants it. */
@@ -346,6 +354,7 @@ typedef struct Fetch
 	const Plan *plan;
 	Kept *place;
 	const char *identity;
+	const char *version;
 } Fetch;
 
 static void
@@ -363,8 +372,41 @@ fetch(void *argument)
 	}
 	else
 		found = base;
-	keep(job->place, job->identity, job->plan, &found);
+	keep(job->place, job->identity, job->version, job->plan, &found);
 	source_forget(&found);
+}
+
+/* What may change without any effect on credentials: anyone may set some of it. */
+static bool
+is_of_no_account(int option)
+{
+	return option == AWS_OPTION_REGION || option == AWS_OPTION_WORK_GROUP ||
+		   option == AWS_OPTION_ENDPOINT_URL || option == AWS_OPTION_S3_ENDPOINT_URL;
+}
+
+static void
+finish_hash(ByteBuffer *all, char hash[SIGV4_HEX_SIZE])
+{
+	if (all->failed)
+	{
+		buffer_free(all);
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	}
+	sigv4_hash(all->data, all->length, hash);
+	buffer_free(all);
+}
+
+static void
+append_role(ByteBuffer *all, const SourceRole *role)
+{
+	const char *const parts[] = {role->arn, role->session_name, role->external_id};
+
+	for (int i = 0; i < (int) lengthof(parts); i++)
+	{
+		if (parts[i] != NULL)
+			buffer_append_string(all, parts[i]);
+		buffer_append(all, "", 1);
+	}
 }
 
 /* Everything that decides about credentials, as one hash. */
@@ -375,18 +417,28 @@ identify(const AwsConfig *config, const Plan *plan, char identity[SIGV4_HEX_SIZE
 
 	buffer_append(&all, &plan->source, sizeof(plan->source));
 	buffer_append(&all, &config->server.oid, sizeof(config->server.oid));
-	buffer_append_string(&all, plan->role.arn);
+	append_role(&all, &plan->role);
+	append_role(&all, &plan->web_identity);
 	for (int i = 0; i < AWS_OPTION_COUNT; i++)
-		buffer_append(&all, config->values[i], strlen(config->values[i]) + 1);
-	if (plan->source == SOURCE_PROFILE)
-		source_profile_identity(config, &all);
-	if (all.failed)
 	{
-		buffer_free(&all);
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+		if (is_of_no_account(i))
+			continue;
+		buffer_append(&all, config->values[i], strlen(config->values[i]) + 1);
 	}
-	sigv4_hash(all.data, all.length, identity);
-	buffer_free(&all);
+	finish_hash(&all, identity);
+}
+
+/* Tells the files as they are from the files as they were. */
+static void
+identify_version(const AwsConfig *config, const Plan *plan, char version[SIGV4_HEX_SIZE])
+{
+	ByteBuffer files = {0};
+
+	version[0] = '\0';
+	if (plan->source != SOURCE_PROFILE)
+		return;
+	source_profile_identity(config, &files);
+	finish_hash(&files, version);
 }
 
 /* The place of what was fetched, or else the one that was not used for the longest time. */
@@ -431,8 +483,9 @@ get(const AwsConfig *config, Credentials *credentials, bool renew)
 	static bool registered = false;
 	Plan plan;
 	char identity[SIGV4_HEX_SIZE];
+	char version[SIGV4_HEX_SIZE];
 	Kept *place;
-	Fetch job = {config, &plan, NULL, identity};
+	Fetch job = {config, &plan, NULL, identity, version};
 
 	make_plan(config, &plan);
 	memset(credentials, 0, sizeof(*credentials));
@@ -455,7 +508,11 @@ get(const AwsConfig *config, Credentials *credentials, bool renew)
 		registered = true;
 	}
 	identify(config, &plan, identity);
+	identify_version(config, &plan, version);
 	place = find_place(identity);
+	/* What came from a file that has changed is forgotten, however it ends. */
+	if (strcmp(place->version, version) != 0)
+		forget(place);
 	job.place = place;
 	if (place->identity[0] == '\0' || renew ||
 		(place->expiration != 0 && place->expiration <= aws_time() && place->refresh <= aws_time()))

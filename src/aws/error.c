@@ -20,7 +20,9 @@
 #define WRONG_SIGNATURE                                                                          \
 	"Check the secret access key, the region and the server's clock: athena_calc.check_setup() " \
 	"tells where they come from."
-#define EXPIRED_CREDENTIALS "The temporary credentials have expired: set new ones."
+#define EXPIRED_CREDENTIALS                                                                    \
+	"The temporary credentials have expired: where they come from, athena_calc.check_setup() " \
+	"tells, there must be new ones."
 
 /* What the exceptions that all services share mean. */
 static const AwsErrorMeaning common_meanings[] = {
@@ -316,6 +318,10 @@ aws_error_read(AwsError *error, const AwsService *service, const HttpResponse *r
 	else
 	{
 		classify(error, service);
+		/* A refused signature is told with the whole request that was to be signed, session token included. */
+		if (error->message != NULL &&
+			error->sqlstate == ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION)
+			error->message = pnstrdup(error->message, strcspn(error->message, "\r\n"));
 		if (error->message == NULL)
 			error->message = error->exception != NULL
 								 ? error->exception

@@ -234,7 +234,7 @@ const AwsOptionRule aws_options[AWS_OPTION_COUNT] = {
 	[AWS_OPTION_ROLE_ARN] =
 		{"role_arn", OF_SERVER | OF_MAPPING | FOR_SUPERUSERS, {"AWS_ROLE_ARN"}, role_problem, "A role", NULL},
 	[AWS_OPTION_ROLE_SESSION_NAME] =
-		{"role_session_name", OF_SERVER | OF_MAPPING, {"AWS_ROLE_SESSION_NAME"}, role_session_name_problem,
+		{"role_session_name", OF_SERVER | OF_MAPPING | FOR_SUPERUSERS, {"AWS_ROLE_SESSION_NAME"}, role_session_name_problem,
 		 "The name of a role's session", NULL},
 	[AWS_OPTION_EXTERNAL_ID] =
 		{"external_id", OF_SERVER | OF_MAPPING | FOR_SUPERUSERS, {NULL}, external_id_problem, "An external ID",

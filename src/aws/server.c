@@ -61,7 +61,7 @@ aws_server_get(const char *name, AwsServer *server)
 	if (found == NULL || wrapper == NULL || found->fdwid != wrapper->fdwid)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("server \"%s\" of athena_calc.server does not exist", name),
-						errhint("CREATE SERVER … FOREIGN DATA WRAPPER athena_calc, or RESET "
+						errhint("CREATE SERVER ... FOREIGN DATA WRAPPER athena_calc, or RESET "
 								"athena_calc.server.")));
 	check_server_usage(found->serverid, GetUserId(), found->servername);
 	server->oid = found->serverid;

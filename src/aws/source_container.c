@@ -6,6 +6,8 @@
  */
 #include "aws/source.h"
 
+#include "settings.h"
+
 #define ECS_ENDPOINT "http://169.254.170.2"
 #define TIMEOUT_MS 2000
 #define ATTEMPTS 3
@@ -74,7 +76,10 @@ authorization(const AwsConfig *config)
 	if (file[0] != '\0')
 		token = source_read_file(file, "container authorization token file", &length);
 	else if (aws_config_has(config, AWS_OPTION_CONTAINER_AUTHORIZATION_TOKEN))
+	{
+		settings_check_secret(AWS_OPTION_CONTAINER_AUTHORIZATION_TOKEN);
 		token = pstrdup(config->values[AWS_OPTION_CONTAINER_AUTHORIZATION_TOKEN]);
+	}
 	else
 		return NULL;
 	if (aws_options[AWS_OPTION_CONTAINER_AUTHORIZATION_TOKEN].problem(token) != NULL)

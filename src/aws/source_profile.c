@@ -324,7 +324,8 @@ fetch_profile(Profiles *profiles, const char *name, FoundCredentials *found)
 		fetch_from_process(name, process, found);
 	else if (get(profiles, name, "sso_session") != NULL ||
 			 get(profiles, name, "sso_start_url") != NULL)
-		raise_profile(name, "is one of IAM Identity Center (sso_…), whose sign-in takes a browser",
+		raise_profile(name,
+					  "is one of IAM Identity Center (sso_...), whose sign-in takes a browser",
 					  "Use a role: of the instance, of the container, or by role_arn.");
 	else
 		raise_profile(name, "says nothing of credentials",

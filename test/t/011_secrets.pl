@@ -3,9 +3,12 @@
 use strict;
 use warnings;
 
+use AthenaCalc::Connection;
 use AthenaCalc::Test;
 use PostgreSQL::Test::Utils;
 use Test::More;
+
+use constant ROLE => 'arn:aws:iam::123456789012:role/etl';
 
 my $statement = 'SELECT count(*) FROM athena_calc.list_engine_versions()';
 
@@ -122,5 +125,316 @@ $stranger->query("SET athena_calc.endpoint_url = 'http://127.0.0.1:1'");
 $stranger->error($statement);
 is($stranger->value('SHOW athena_calc.endpoint_url'), $late->setting('endpoint_url'),
 	'an endpoint set before the library was loaded does not count');
+
+$late->node->stop;
+
+# Every secret there can be, in one server
+#
+# Each account has its own keys, which the emulator knows: what STS, the metadata and the container give out are rules' fixed
+# answers. Looked for is whatever of them could be read where it should not be.
+
+my %accounts = map { uc $_ => { id => 'AKID' . uc $_, secret => "$_/secret+of=$_", token => "tokenof${_}tokenof$_" } }
+  qw(setting mapping environment profile role web container instance renewed);
+my $container_token = 'Bearer container/authorization=token';
+my $web_identity    = 'eyJhbGciOiJub25lIn0.eyJleHAiOjQxMDI0NDQ4MDB9.signature-of-the-web-identity';
+my $secrets         = join '|', map { quotemeta }
+  (map { @{$_}{qw(secret token)} } values %accounts), $container_token, $web_identity, 'signature-of-the-web-identity';
+
+sub json_of
+{
+	my ($account) = @_;
+
+	return qq({"Code": "Success", "AccessKeyId": "$account->{id}", "SecretAccessKey": "$account->{secret}", )
+	  . qq("Token": "$account->{token}", "Expiration": "2099-01-01T00:00:00Z"});
+}
+
+sub xml_of
+{
+	my ($account, $operation) = @_;
+
+	return "<${operation}Response><${operation}Result><Credentials><AccessKeyId>$account->{id}</AccessKeyId>"
+	  . "<SecretAccessKey>$account->{secret}</SecretAccessKey><SessionToken>$account->{token}</SessionToken>"
+	  . "<Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></${operation}Result></${operation}Response>";
+}
+
+chomp(my $share = `pg_config --sharedir`);
+my $has_statements = -e "$share/extension/pg_stat_statements.control";
+my $every = AthenaCalc::Test->new(
+	name     => 'every',
+	emulator => [
+		'--metadata', '--container-token', $container_token, '--sts-role', ROLE,
+		map { ('--credentials', join ':', @{$_}{qw(id secret token)}) } values %accounts
+	],
+	conf => join("\n",
+		'shared_preload_libraries = \'athena_calc' . ($has_statements ? ', pg_stat_statements' : '') . q('),
+		'log_min_messages = debug5', 'log_error_verbosity = verbose', 'wal_level = replica', 'max_wal_senders = 5'),
+	settings => sub {
+		my ($url, $home) = @_;
+
+		return {
+			access_key_id                 => $accounts{SETTING}{id},
+			secret_access_key             => $accounts{SETTING}{secret},
+			session_token                 => $accounts{SETTING}{token},
+			container_authorization_token => $container_token,
+			container_credentials_full_uri => "$url/v1/credentials",
+			ec2_metadata_service_endpoint => $url,
+			ec2_metadata_disabled         => 'false',
+			sts_endpoint_url              => $url
+		};
+	},
+	environment => sub {
+		my ($url, $home) = @_;
+
+		mkdir "$home/.aws";
+		write_profile($home, $accounts{PROFILE});
+		append_to_file("$home/web-identity", $web_identity);
+		return {
+			AWS_ACCESS_KEY_ID     => $accounts{ENVIRONMENT}{id},
+			AWS_SECRET_ACCESS_KEY => $accounts{ENVIRONMENT}{secret},
+			AWS_SESSION_TOKEN     => $accounts{ENVIRONMENT}{token}
+		};
+	});
+
+sub write_profile
+{
+	my ($home, $account) = @_;
+
+	unlink "$home/.aws/credentials";
+	append_to_file("$home/.aws/credentials", "[default]\naws_access_key_id = $account->{id}\n"
+		  . "aws_secret_access_key = $account->{secret}\naws_session_token = $account->{token}\n");
+	return;
+}
+
+# The keys of a mapping are typed: by somebody who keeps the statement out of the log and of pg_stat_statements.
+my $typist = $every->connect;
+$typist->query('CREATE EXTENSION pg_stat_statements; SET pg_stat_statements.track_utility = off') if $has_statements;
+$typist->query(q{SET log_statement = 'none'; SET log_min_error_statement = panic});
+$typist->query(qq{CREATE SERVER account FOREIGN DATA WRAPPER athena_calc;
+	CREATE USER MAPPING FOR PUBLIC SERVER account OPTIONS (access_key_id '$accounts{MAPPING}{id}',
+		secret_access_key '$accounts{MAPPING}{secret}', session_token '$accounts{MAPPING}{token}')});
+
+# What is refused is not repeated, wherever it was to be put.
+for my $place (
+	"SET athena_calc.%s = E'%s\\n'",
+	"ALTER ROLE CURRENT_USER SET athena_calc.%s = '%s'",
+	"ALTER DATABASE postgres SET athena_calc.%s = '%s'",
+	"ALTER ROLE ALL IN DATABASE postgres SET athena_calc.%s = '%s'",
+	"CREATE FUNCTION f() RETURNS int LANGUAGE sql SET athena_calc.%s = '%s' AS 'SELECT 1'",
+	"CREATE SERVER another FOREIGN DATA WRAPPER athena_calc OPTIONS (%s '%s')",
+	"ALTER SERVER account OPTIONS (ADD %s '%s')",
+	"ALTER USER MAPPING FOR PUBLIC SERVER account OPTIONS (SET %s E'%s\\n')",
+	"ALTER USER MAPPING FOR PUBLIC SERVER account OPTIONS (ADD %1\$s 'x', ADD %1\$s '%2\$s')")
+{
+	for my $name (qw(secret_access_key session_token container_authorization_token))
+	{
+		my $error = $typist->error(sprintf $place, $name, $accounts{SETTING}{secret});
+
+		isnt($error->{sqlstate}, '00000', sprintf $place, $name, '…');
+		unlike(join(' ', map { $_ // '' } values %$error), qr/$secrets/, 'is refused without the value');
+	}
+}
+$typist->query(q{ALTER SYSTEM SET athena_calc.region = 'us-east-1'});
+$typist->close;
+
+# Each source is used, refused by Athena, and answers what it should not.
+my %sources = (
+	settings     => { account => 'SETTING' },
+	environment  => { account => 'ENVIRONMENT' },
+	profile      => { account => 'PROFILE' },
+	container    => { account => 'CONTAINER', operation => 'Container.Credentials' },
+	instance     => { account => 'INSTANCE', operation => 'Metadata.Credentials' },
+	role         => { account => 'ROLE', operation => 'STS.AssumeRole',
+		set => { role_arn => ROLE, credential_provider => 'settings' } },
+	web_identity => { account => 'WEB', operation => 'STS.AssumeRoleWithWebIdentity',
+		set => { role_arn => ROLE, web_identity_token_file => $every->home . '/web-identity' } },
+	mapping => { account => 'MAPPING', set => { server => 'account', credential_provider => 'auto' } });
+
+sub backend_of
+{
+	my ($source) = @_;
+	my %set = (credential_provider => $source, %{ $sources{$source}{set} // {} });
+	my $db = $every->connect;
+
+	$db->query("SET athena_calc.$_ = '$set{$_}'") for sort keys %set;
+	return $db;
+}
+
+# Has a source give out an account.
+sub give_out
+{
+	my ($source, $account) = @_;
+	my $operation = $sources{$source}{operation} or return;
+
+	$every->clear_faults;
+	$every->fault(operation => $operation, times => undef,
+		body => $operation =~ /^STS\.(.+)/ ? xml_of($account, $1) : json_of($account));
+	return;
+}
+
+for my $source (sort keys %sources)
+{
+	my $account = $accounts{ $sources{$source}{account} };
+	my $db      = backend_of($source);
+
+	give_out($source, $account);
+	is($db->value($statement), 2, "$source: a call");
+	is(($every->requests('ListEngineVersions'))[-1]{access_key_id}, $account->{id}, 'with its keys');
+	unlike(join(' ', map { $_ // '' } map { values %$_ } $db->query('SELECT * FROM athena_calc.check_setup()')),
+		qr/$secrets/, 'check_setup shows none');
+	$every->clear_faults;
+
+	for my $operation ('ListEngineVersions', grep { defined } $sources{$source}{operation})
+	{
+		my $of_athena = $operation eq 'ListEngineVersions';
+
+		for my $answer (
+			{ status => 403, error => 'InvalidSignatureException', message => 'The signature does not match.' },
+			{ status => 400, body => '{' . json_of($account) },
+			{ status => 200, body => json_of($account) =~ s/"$account->{id}"/17/r },
+			{ status => 200, body => json_of($account) =~ s/2099/soon/r },
+			{ status => 200, body => xml_of($account, 'AnotherOperation') },
+			{ status => 200, body => $account->{secret} })
+		{
+			next if $of_athena && !$answer->{error};
+			$every->fault(operation => $operation, times => undef, %$answer);
+			my $other = backend_of($source);
+			my $error = $other->error($statement);
+			isnt($error->{sqlstate}, '00000', "a bad answer to $operation");
+			unlike(join(' ', map { $_ // '' } values %$error), qr/$secrets|Signature=/, 'is told without a secret');
+			$every->clear_faults;
+		}
+	}
+}
+
+# Nobody sees them: neither in what settings show nor in what the server tells of itself.
+$every->query('CREATE ROLE settings_reader LOGIN IN ROLE pg_read_all_settings; CREATE ROLE monitor LOGIN IN ROLE pg_monitor;
+	CREATE ROLE stranger LOGIN; CREATE TABLE many AS SELECT generate_series(1, 100000) AS n; ANALYZE many;
+	GRANT SELECT ON many TO PUBLIC');
+my @names = map { "athena_calc.$_" } qw(secret_access_key session_token container_authorization_token);
+my @looks = (
+	'SELECT * FROM pg_settings',
+	'SELECT name, setting, boot_val, reset_val FROM pg_show_all_settings()',
+	'SHOW ALL',
+	'SELECT * FROM pg_db_role_setting',
+	'SELECT * FROM pg_stat_activity',
+	'SELECT * FROM pg_foreign_server',
+	'SELECT * FROM pg_prepared_statements',
+	'EXPLAIN (VERBOSE, SETTINGS) SELECT * FROM athena_calc.list_engine_versions()',
+	($has_statements ? 'SELECT * FROM pg_stat_statements' : ()),
+	(map { ("SHOW $_", "SELECT current_setting('$_')") } @names));
+my $superuser = (getpwuid($>))[0];
+for my $user ($superuser, qw(settings_reader monitor stranger))
+{
+	my $db = $every->connect(user => $user);
+
+	for my $look (@looks)
+	{
+		next if $look =~ /athena_calc\.list/ && $user ne $superuser;
+		my @rows = $db->query($look);
+
+		is(scalar(grep { /$secrets/ } map { map { $_ // '' } values %$_ } @rows), 0, "$user: $look");
+		is((values %{ $rows[0] })[0], '********', 'is a mask') if $look =~ /(SHOW|setting\(').*(key|token)/ && @rows == 1;
+	}
+	is($db->error('SELECT * FROM pg_file_settings')->{sqlstate}, $user eq $superuser ? '00000' : '42501',
+		"$user: pg_file_settings");
+	is(scalar(grep { /$secrets/ } map { map { $_ // '' } values %$_ } $db->query('SELECT * FROM pg_user_mappings')),
+		$user eq $superuser ? 1 : 0, "$user: pg_user_mappings");
+
+	# A parallel worker gets the settings of its leader.
+	$db->query('SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;
+		SET max_parallel_workers_per_gather = 2');
+	my $query = 'SELECT ' . join(" || ' ' || ", map { "current_setting('$_')" } @names) . ' AS seen, count(*) FROM many GROUP BY 1';
+	cmp_ok(scalar(grep { /Workers Launched: [1-9]/ } $db->column("EXPLAIN (ANALYZE, TIMING off) $query")),
+		'>', 0, "$user: a parallel query");
+	is($db->row($query)->{seen}, '******** ******** ********', 'sees masks');
+}
+is(scalar(grep { /$secrets/ } $every->column('SELECT setting FROM pg_file_settings')),
+	3, "a superuser reads the file's own text: that is PostgreSQL's");
+
+# Another kind of backend, which has no catalogs and no extension
+$every->query('CREATE ROLE walker LOGIN REPLICATION');
+for my $user ($superuser, 'walker')
+{
+	my $walsender = $every->connect(user => $user, replication => 'database');
+
+	is($walsender->value("SHOW $_"), '********', "$user: SHOW $_ of a walsender") for @names;
+	is($walsender->value('SHOW athena_calc.region'), 'us-east-1', 'which shows other settings');
+}
+
+# What AWS says of a wrong signature repeats the headers that were signed.
+$every->query(q{SET athena_calc.secret_access_key = 'wrong'});
+$error = $every->query_error($statement);
+is($error->{sqlstate}, '28000', 'a wrong secret beside a right token');
+unlike(join(' ', map { $_ // '' } values %$error), qr/$secrets/, 'is told without the token');
+like($error->{message}, qr/signature we calculated does not match/, 'but what it was is told');
+
+my $text = slurp_file($every->node->logfile);
+# From debug3 on the postmaster writes its environment down when it starts: that is PostgreSQL's.
+my ($environment, $told) = (0, 0);
+/DEBUG: .*\tAWS_\w+=/ ? $environment++ : $told++ for grep { /$secrets/ } split /\n/, $text;
+is($told, 0, 'the log at debug5 has none');
+cmp_ok($environment, '>', 0, 'but for the environment that the server was started with');
+unlike($text, qr/AWS4-HMAC|Signature=|SecretAccessKey/, 'and no signature, and no answer of a source');
+
+# What is left in the memory of a backend
+#
+# A backend's memory can be read by the server's operating system user, and is in a core dump. What has been replaced has no
+# business there. (Not looked for are session tokens, which are worth nothing without the key: libcurl does not wipe the
+# memory of a request's headers. Nor is the mapping: PostgreSQL keeps catalogs in memory.)
+
+# The places in a process's memory that hold some bytes, each with what is around it.
+sub places
+{
+	my ($pid, $bytes) = @_;
+	my @found;
+
+	open my $maps, '<', "/proc/$pid/maps" or return;
+	open my $memory, '<:raw', "/proc/$pid/mem" or return;
+	while (my $line = <$maps>)
+	{
+		my ($from, $to, $name) = $line =~ /^([0-9a-f]+)-([0-9a-f]+) rw.. \S+ \S+ \S+\s*(.*)/ or next;
+		my ($start, $length) = (hex $from, hex($to) - hex $from);
+		my ($content, $at) = ('', -1);
+
+		sysseek $memory, $start, 0;
+		1 while length $content < $length && sysread $memory, $content, $length - length $content, length $content;
+		while (($at = index $content, $bytes, $at + 1) >= 0)
+		{
+			my $near = substr $content, $at > 64 ? $at - 64 : 0, length($bytes) + 128;
+
+			push @found, sprintf '%s+%x: %s', $name || 'anonymous', $at, $near =~ s/[^ -~]/./gr;
+		}
+	}
+	return \@found;
+}
+
+SKIP:
+{
+	my $db = backend_of('instance');
+
+	skip "another process's memory cannot be read here", 1 unless places($db->pid, 'x');
+
+	for my $source (qw(instance container role web_identity profile environment))
+	{
+		my $account  = $accounts{ $sources{$source}{account} };
+		my $in_place = $accounts{RENEWED};
+
+		$db = backend_of($source);
+		give_out($source, $account);
+		$db->query($statement);
+		cmp_ok(scalar @{ places($db->pid, $account->{secret}) }, '>', 0, "$source: a secret that is used is in memory");
+		is_deeply(places($db->pid, "AWS4$account->{secret}"), [], 'what the key is derived from is not');
+		next if $source eq 'environment';
+
+		$every->emulator_settings(expired_access_keys => [ $account->{id} ]);
+		give_out($source, $in_place);
+		write_profile($every->home, $in_place) if $source eq 'profile';
+		$db->query($statement) for 1 .. 2;
+		is(($every->requests('ListEngineVersions'))[-1]{access_key_id}, $in_place->{id}, 'another takes its place');
+		my $left = places($db->pid, $account->{secret});
+		is_deeply($left, [], 'and of the old one nothing is left');
+		$every->emulator_settings(expired_access_keys => []);
+	}
+}
 
 done_testing();

@@ -20,7 +20,7 @@ my @pages = (qw(README.md SECURITY.md CONTRIBUTING.md CHANGELOG.md),
 	map { 'doc/' . basename($_) } sort glob "$root/doc/*.md");
 
 # What pg_settings does not show.
-my @hidden_settings = qw(athena_calc.secret_access_key athena_calc.session_token);
+my @hidden_settings = map { "athena_calc.$_" } qw(secret_access_key session_token container_authorization_token);
 
 # Pages
 

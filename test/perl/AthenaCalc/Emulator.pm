@@ -184,6 +184,14 @@ sub force_session
 
 sub reset { return $_[0]->_control('POST', 'reset') }
 
+=item $emulator->work_group($name, %changes)
+
+Adds a work group, or changes one (emulator/README.md, Work groups).
+
+=cut
+
+sub work_group { my ($self, $name, %changes) = @_; return $self->_control('POST', 'work_group', { name => $name, %changes }) }
+
 =item $emulator->put_object($path, $bytes)
 
 Writes an object. The path is bucket/key, the key percent-encoded where it must be.

@@ -49,7 +49,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(detail_keys detail_value uuid_like);
+our @EXPORT = qw(detail_keys detail_value uuid_like write_file);
 
 # Errors are told of the test's own lines.
 our @CARP_NOT = ('AthenaCalc::Connection', 'AthenaCalc::Emulator');
@@ -158,6 +158,66 @@ sub reconnect
 	$self->{db}->close if $self->{db};
 	$self->{db} = undef;
 	return $self->session_backend;
+}
+
+=item $athena->restart(%environment)
+
+Starts the server anew, with these variables in its environment.
+
+=item $athena->with(%settings)
+
+Gives query() and the like a fresh backend that has these settings of athena_calc's. Returns the object itself.
+
+=item $athena->identity
+
+Makes a call, and tells whose credentials Athena took it for: an access key, or a role and the name of its session, as
+in "etl/athena_calc". Where the call failed, its SQLSTATE and message, as in "28000 no AWS credentials".
+
+=item $athena->asked
+
+The operations that were asked for beside that call since, one behind the other in a text, as in "Metadata.Token
+Metadata.Role Metadata.Credentials".
+
+=cut
+
+sub restart
+{
+	my ($self, %environment) = @_;
+
+	$self->{db}->close if $self->{db};
+	$self->{db} = undef;
+	local $ENV{HOME} = $self->home;
+	local @ENV{ keys %environment } = values %environment;
+	$self->node->restart;
+	return;
+}
+
+sub with
+{
+	my ($self, %settings) = @_;
+
+	$self->reconnect;
+	$self->query(join '; ', map { "SET athena_calc.$_ = '$settings{$_}'" } sort keys %settings);
+	return $self;
+}
+
+sub identity
+{
+	my ($self) = @_;
+
+	$self->clear_log;
+	my $error = $self->query_error('SELECT * FROM athena_calc.list_engine_versions()');
+	return "$error->{sqlstate} $error->{message}" if $error->{sqlstate} ne '00000';
+	my $request = ($self->requests('ListEngineVersions'))[-1];
+	croak 'the last request was not authorized' unless $request->{authorized};
+	return $request->{principal} =~ m{:assumed-role/(.+)} ? $1 : $request->{access_key_id};
+}
+
+sub asked
+{
+	my ($self) = @_;
+
+	return join ' ', grep { $_ ne 'ListEngineVersions' } map { $_->{operation} } $self->requests;
 }
 
 =item $athena->query, row, value, column, notices
@@ -313,6 +373,10 @@ sub detail_value
 	return ($error->{detail} // '') =~ /^\Q$key\E: (.*)$/m ? $1 : undef;
 }
 
+=item write_file($path, $text)
+
+Writes a file whole, in place of one that may be there.
+
 =item uuid_like($value, $name)
 
 Passes when the value is a random UUID.
@@ -320,6 +384,15 @@ Passes when the value is a random UUID.
 =back
 
 =cut
+
+sub write_file
+{
+	my ($path, $text) = @_;
+
+	unlink $path;
+	append_to_file($path, $text);
+	return;
+}
 
 sub uuid_like
 {
