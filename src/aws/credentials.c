@@ -190,11 +190,12 @@ role_of_settings(const AwsConfig *config, Source source)
 
 /*
  * What a server makes of it. A server that a non-superuser owns never gets the server's own credentials: its
- * owner may map whom he likes. A role's external ID and session name come from where the role comes from.
+ * owner may map whom he likes. A role's external ID comes from where the role comes from.
  */
 static void
-plan_for_server(const AwsServer *server, Plan *plan, bool *has_role)
+plan_for_server(const AwsConfig *config, Plan *plan, bool *has_role)
 {
+	const AwsServer *server = &config->server;
 	SourceRole role = {"", "", "", ""};
 
 	if (aws_server_has_keys(server))
@@ -218,7 +219,7 @@ plan_for_server(const AwsServer *server, Plan *plan, bool *has_role)
 	else if (server->options[AWS_OPTION_ROLE_ARN] != NULL)
 		role = role_of(server->options);
 	if (role.session_name[0] == '\0')
-		role.session_name = option_of(server->mapping, AWS_OPTION_ROLE_SESSION_NAME);
+		role.session_name = config->values[AWS_OPTION_ROLE_SESSION_NAME];
 	plan->role = role;
 	*has_role = role.arn[0] != '\0' || plan->source == SOURCE_MAPPING;
 }
@@ -234,7 +235,7 @@ make_plan(const AwsConfig *config, Plan *plan)
 	plan->source = SOURCE_SETTINGS;
 	plan->role = (SourceRole){"", "", "", ""};
 	if (OidIsValid(config->server.oid))
-		plan_for_server(&config->server, plan, &has_role);
+		plan_for_server(config, plan, &has_role);
 	if (plan->source != SOURCE_MAPPING)
 	{
 		plan->source = is_auto ? first_configured(config) : source_of_name(provider);
@@ -355,6 +356,7 @@ typedef struct Fetch
 	Kept *place;
 	const char *identity;
 	const char *version;
+	bool hasty; /* others still serve */
 } Fetch;
 
 static void
@@ -364,6 +366,7 @@ fetch(void *argument)
 	FoundCredentials base = {0};
 	FoundCredentials found = {0};
 
+	source_be_hasty(job->hasty);
 	fetch_source(job->config, job->plan, &base);
 	if (job->plan->role.arn[0] != '\0')
 	{
@@ -465,6 +468,7 @@ refresh(Fetch *job)
 	Kept *place = job->place;
 	ErrorData *error;
 
+	job->hasty = true;
 	/* Before the fetch: whatever becomes of it, the next call does not ask again at once. */
 	place->refresh = aws_time() + 1 +
 					 (int64) (random_fraction() * REFRESH_RETRY_SECONDS *
@@ -485,7 +489,7 @@ get(const AwsConfig *config, Credentials *credentials, bool renew)
 	char identity[SIGV4_HEX_SIZE];
 	char version[SIGV4_HEX_SIZE];
 	Kept *place;
-	Fetch job = {config, &plan, NULL, identity, version};
+	Fetch job = {config, &plan, NULL, identity, version, false};
 
 	make_plan(config, &plan);
 	memset(credentials, 0, sizeof(*credentials));

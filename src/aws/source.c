@@ -8,12 +8,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "aws/encoding.h"
 #include "aws/timestamp.h"
 #include "lib/stringinfo.h"
+#include "settings.h"
 #include "storage/fd.h"
 
 /* Tokens have at most 20,000 characters, and nobody writes profiles of this size. */
 #define MAX_FILE_BYTES (1024 * 1024)
+
+/* The longest attempt while credentials still hold. */
+#define HASTY_TIMEOUT_MS 2000
+
+/* How much of what a service says of its failure is passed on. */
+#define MAX_MESSAGE_BYTES 500
+
+static bool is_hasty = false;
 
 typedef struct Reading
 {
@@ -38,11 +48,23 @@ read_answer(AwsCall *call, const HttpResponse *response, void *context)
 	}
 }
 
+void
+source_be_hasty(bool hasty)
+{
+	is_hasty = hasty;
+}
+
 bool
 source_call(AwsCall *call, SourceReader read, void *context)
 {
 	Reading reading = {read, context, CurrentMemoryContext};
 
+	if (is_hasty)
+	{
+		call->max_attempts = 1;
+		call->timeout =
+			Min(call->timeout > 0 ? call->timeout : setting_request_timeout, HASTY_TIMEOUT_MS);
+	}
 	aws_call_send(&call, 1, read_answer, &reading);
 	return call->error.sqlstate == 0;
 }
@@ -95,6 +117,15 @@ member_text(JsonValue object, const char *name)
 		return NULL;
 	text[length] = '\0';
 	return text;
+}
+
+/* The same for people: in the database's encoding, and no longer than they read. */
+static const char *
+message_of(JsonValue object, const char *name)
+{
+	const char *text = member_text(object, name);
+
+	return text != NULL ? encoding_from_bytes(text, strnlen(text, MAX_MESSAGE_BYTES), NULL) : "";
 }
 
 /* Expiration is a date-time, or with STS in JSON seconds since 1970. */
@@ -155,9 +186,10 @@ bool
 source_read_json(const char *body, size_t length, void *context, const char **problem)
 {
 	JsonValue document;
+	FoundCredentials *found = context;
 	const char *syntax;
 	const char *message;
-	char *code;
+	const char *code;
 
 	if (!json_check(body, length, &document, &syntax))
 	{
@@ -165,14 +197,22 @@ source_read_json(const char *body, size_t length, void *context, const char **pr
 		return false;
 	}
 	/* EC2 says with status 200 that it could not do it. */
-	code = member_text(document, "Code");
-	message = member_text(document, "Message");
-	if (code != NULL && code[0] != '\0' && strcmp(code, "Success") != 0)
+	code = message_of(document, "Code");
+	message = message_of(document, "Message");
+	if (code[0] != '\0' && strcmp(code, "Success") != 0)
 	{
-		*problem = psprintf("says %.100s: %.500s", code, message != NULL ? message : "");
+		*problem = psprintf("says %s: %s", code, message);
 		return false;
 	}
-	return source_read_object(document, context, problem);
+	if (!source_read_object(document, found, problem))
+		return false;
+	if (found->expiration == 0)
+	{
+		*problem = "has no time at which its credentials expire";
+		source_forget(found);
+		return false;
+	}
+	return true;
 }
 
 static void

@@ -69,6 +69,12 @@ extern const char *source_instance_region(const AwsConfig *config);
 /* Takes an answer's body; false with a few words that read behind "the answer …". Called outside of curl. */
 typedef bool (*SourceReader)(const char *body, size_t length, void *context, const char **problem);
 
+/*
+ * From now on calls are made once, and with a short time-out (or as the settings say again): while credentials still
+ * hold, nobody shall wait long for others.
+ */
+extern void source_be_hasty(bool hasty);
+
 /* Makes one call. False with call->error set, also for an answer that `read` does not take. */
 extern bool source_call(AwsCall *call, SourceReader read, void *context);
 
@@ -76,12 +82,12 @@ extern bool source_call(AwsCall *call, SourceReader read, void *context);
 pg_noreturn extern void source_raise(AwsCall *call);
 
 /*
- * A SourceReader of JSON that ends with credentials: AccessKeyId, SecretAccessKey, Expiration, and Token or
- * SessionToken. `context` is a FoundCredentials.
+ * A SourceReader of JSON with credentials that expire: AccessKeyId, SecretAccessKey, Token or SessionToken, Expiration.
+ * `context` is a FoundCredentials.
  */
 extern bool source_read_json(const char *body, size_t length, void *context, const char **problem);
 
-/* The same, of an object within a document that was checked. */
+/* The same, of an object within a document that was checked; they need not expire. */
 extern bool source_read_object(JsonValue object, FoundCredentials *found, const char **problem);
 
 /* Takes over credentials as text; false with what is wrong with them. Copies them. */

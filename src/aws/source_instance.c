@@ -57,9 +57,9 @@ read_word(const char *body, size_t length, void *context, const char **problem)
 
 	while (end < length && body[end] > ' ' && body[end] <= '~')
 		end++;
-	if (end == 0 || end > MAX_WORD || (end < length && strchr(" \t\r\n", body[end]) == NULL))
+	if (end == 0 || end > MAX_WORD || (end < length && body[end] != '\r' && body[end] != '\n'))
 	{
-		*problem = "is not one word";
+		*problem = "does not begin with a line of one word";
 		return false;
 	}
 	*(char **) context = pnstrdup(body, end);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "aws/encoding.h"
 #include "aws/process.h"
 #include "aws/profile.h"
 #include "nodes/pg_list.h"
@@ -165,7 +166,8 @@ pg_noreturn static void
 raise_profile(const char *name, const char *problem, const char *hint)
 {
 	ereport(ERROR, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
-					errmsg("no AWS credentials: profile \"%s\" %s", name, problem),
+					errmsg("no AWS credentials: profile \"%s\" %s",
+						   encoding_from_bytes(name, strlen(name), NULL), problem),
 					hint != NULL ? errhint("%s", hint) : 0));
 }
 
@@ -391,6 +393,7 @@ source_profile_identity(const AwsConfig *config, ByteBuffer *identity)
 		buffer_append(identity, &status.st_ino, sizeof(status.st_ino));
 		buffer_append(identity, &status.st_size, sizeof(status.st_size));
 		buffer_append(identity, &status.st_mtim, sizeof(status.st_mtim));
+		buffer_append(identity, &status.st_ctim, sizeof(status.st_ctim));
 	}
 }
 

@@ -20,6 +20,9 @@
 static const AwsErrorMeaning meanings[] = {
 	{"InvalidIdentityToken", NULL, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
 	 "Check athena_calc.web_identity_token_file: STS does not take the token in it."},
+	{"ExpiredTokenException", "Token expired", ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
+	 "The web identity token has expired: whoever writes athena_calc.web_identity_token_file must "
+	 "write a new one."},
 	{"IDPRejectedClaim", NULL, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION, NULL},
 	{"AccessDenied", NULL, ERRCODE_INSUFFICIENT_PRIVILEGE,
 	 "The role's trust policy must allow it, with the external ID if it asks for one, and the "
@@ -74,7 +77,15 @@ read_json_answer(const char *body, size_t length, const RoleAnswer *answer, cons
 	}
 	document = json_member(document, psprintf("%sResponse", answer->operation));
 	document = json_member(document, psprintf("%sResult", answer->operation));
-	return source_read_object(json_member(document, "Credentials"), answer->found, problem);
+	if (!source_read_object(json_member(document, "Credentials"), answer->found, problem))
+		return false;
+	if (answer->found->expiration == 0)
+	{
+		*problem = "has no time at which its credentials expire";
+		source_forget(answer->found);
+		return false;
+	}
+	return true;
 }
 
 static bool
