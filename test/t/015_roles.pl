@@ -206,7 +206,7 @@ from('role');
 $athena->identity for 1 .. 5;
 is($athena->asked, '', 'a role is assumed once for many calls');
 $athena->query("SET athena_calc.role_arn = 'arn:aws:iam::123456789012:role/second'");
-is($athena->identity, 'second/nightly', 'another role gives others');
+is($athena->identity, 'second/athena_calc', 'another role gives others');
 is($athena->asked, 'STS.AssumeRole', 'from STS');
 $athena->query("SET athena_calc.role_arn = '$etl'");
 is($athena->identity, 'etl/athena_calc', 'the first one again');
