@@ -233,6 +233,13 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION athena_calc.calculation_stderr(text, int) IS
 	'What a calculation wrote to its standard error, or the last max_bytes bytes of it; NULL while there is none. Characters that the database cannot hold are replaced, with a NOTICE.';
 
+CREATE FUNCTION athena_calc.calculation_result(calculation_execution_id text)
+RETURNS text
+AS 'MODULE_PATHNAME', 'athena_calc_calculation_result'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION athena_calc.calculation_result(text) IS
+	'What a calculation''s result location holds: the object there, or the only one in that folder. NULL while there is none.';
+
 --
 -- Sessions
 --
