@@ -24,11 +24,11 @@ enum
 };
 
 /* A page: its objects' fields, each ended by a NUL, which XML has none of. */
-typedef struct Page
+typedef struct ListPage
 {
 	ByteBuffer fields;
 	char *next; /* the token of the next page; NULL at the end */
-} Page;
+} ListPage;
 
 /* Called by expat: must not throw. */
 static bool
@@ -48,7 +48,7 @@ collect(XmlWanted *wanted, void *context)
 static void
 read_page(AwsError *error, const HttpResponse *response, void *context)
 {
-	Page *page = context;
+	ListPage *page = context;
 	XmlWanted object[FIELDS] = {
 		[FIELD_KEY] = {.path = "ListBucketResult/Contents/Key"},
 		[FIELD_SIZE] = {.path = "ListBucketResult/Contents/Size"},
@@ -116,7 +116,7 @@ append_encoded(StringInfo query, const char *name, const char *value)
 
 /* Hands over the objects of a page. False for enough. */
 static bool
-hand_over(const Page *page, S3ListRow row, void *context)
+hand_over(const ListPage *page, S3ListRow row, void *context)
 {
 	const char *field = page->fields.data;
 	const char *end = field + page->fields.length;
@@ -158,7 +158,7 @@ s3_list(const S3Uri *prefix, S3ListRow row, void *context)
 
 	do
 	{
-		Page page = {{0}, NULL};
+		ListPage page = {{0}, NULL};
 		StringInfoData query;
 		S3Request request = {.operation = "ListObjectsV2", .method = "GET", .uri = &bucket};
 
