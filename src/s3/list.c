@@ -145,6 +145,26 @@ hand_over(const ListPage *page, S3ListRow row, void *context)
 	return true;
 }
 
+/* Lists a page. The token of the next, in the current memory context; NULL at the end, or for enough. */
+static char *
+list_page(const S3Request *request, S3ListRow row, void *context)
+{
+	ListPage *page = palloc0(sizeof(ListPage));
+
+	PG_TRY();
+	{
+		s3_request(request, read_page, page);
+		if (!hand_over(page, row, context))
+			page->next = NULL;
+	}
+	PG_FINALLY();
+	{
+		buffer_free(&page->fields);
+	}
+	PG_END_TRY();
+	return page->next;
+}
+
 void
 s3_list(const S3Uri *prefix, S3ListRow row, void *context)
 {
@@ -154,36 +174,26 @@ s3_list(const S3Uri *prefix, S3ListRow row, void *context)
 	const S3Uri bucket = {prefix->bucket, ""};
 	const char *key = encoding_to_utf8(prefix->key, strlen(prefix->key));
 	char *token = NULL;
-	bool more;
 
 	do
 	{
-		ListPage page = {{0}, NULL};
 		StringInfoData query;
 		S3Request request = {.operation = "ListObjectsV2", .method = "GET", .uri = &bucket};
 
-		MemoryContextReset(page_context);
-		MemoryContextSwitchTo(page_context);
 		initStringInfo(&query);
 		appendStringInfoString(&query, "list-type=2&encoding-type=url");
 		append_encoded(&query, "prefix", key);
 		if (token != NULL)
 			append_encoded(&query, "continuation-token", token);
 		request.query = query.data;
-		PG_TRY();
-		{
-			s3_request(&request, read_page, &page);
-			more = hand_over(&page, row, context) && page.next != NULL;
-		}
-		PG_FINALLY();
-		{
-			buffer_free(&page.fields);
-		}
-		PG_END_TRY();
+
+		MemoryContextReset(page_context);
+		MemoryContextSwitchTo(page_context);
+		token = list_page(&request, row, context);
 		MemoryContextSwitchTo(before);
+		pfree(query.data);
 		if (token != NULL)
-			pfree(token);
-		token = more ? pstrdup(page.next) : NULL;
+			token = pstrdup(token);
 	} while (token != NULL);
 	MemoryContextDelete(page_context);
 }
