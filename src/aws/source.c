@@ -20,6 +20,7 @@ typedef struct Reading
 	SourceReader read;
 	void *context;
 	MemoryContext memory;
+	bool answered;
 } Reading;
 
 static void
@@ -28,6 +29,7 @@ read_answer(AwsCall *call, const HttpResponse *response, void *context)
 	Reading *reading = context;
 	const char *problem;
 
+	reading->answered = true;
 	if (call->error.sqlstate == 0)
 	{
 		MemoryContext before = MemoryContextSwitchTo(reading->memory);
@@ -41,9 +43,14 @@ read_answer(AwsCall *call, const HttpResponse *response, void *context)
 bool
 source_call(AwsCall *call, SourceReader read, void *context)
 {
-	Reading reading = {read, context, CurrentMemoryContext};
+	Reading reading = {read, context, CurrentMemoryContext, false};
 
 	aws_call_send(&call, 1, read_answer, &reading);
+	if (!reading.answered)
+	{
+		call->error.sqlstate = ERRCODE_QUERY_CANCELED;
+		call->error.message = "there was no time for an answer";
+	}
 	return call->error.sqlstate == 0;
 }
 

@@ -354,6 +354,12 @@ http_hurry(int64 until)
 	hurry_until = until;
 }
 
+bool
+http_is_hurried(void)
+{
+	return hurry_until != 0;
+}
+
 /* Whether a run in a hurry has no time left, or somebody has lost patience. */
 static bool
 is_given_up(void)

@@ -89,6 +89,9 @@ extern void http_run(HttpExchange **exchanges, int count, int concurrency,
  */
 extern void http_hurry(int64 until);
 
+/* Whether runs are in such a hurry. */
+extern bool http_is_hurried(void);
+
 /* The value of a header (any case), its length in `length`; NULL where the answer has none. */
 extern const char *http_response_header(const HttpResponse *response, const char *name,
 										size_t *length);
