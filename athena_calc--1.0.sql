@@ -129,13 +129,15 @@ CREATE FUNCTION athena_calc.start_calculation_execution(
 	session_id text,
 	code_block text,
 	description text DEFAULT NULL,
-	client_request_token text DEFAULT NULL
+	client_request_token text DEFAULT NULL,
+	params jsonb DEFAULT NULL,
+	code_s3_uri text DEFAULT NULL
 )
 RETURNS TABLE (calculation_execution_id text, state text)
 AS 'MODULE_PATHNAME', 'athena_calc_start_calculation_execution'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 1;
-COMMENT ON FUNCTION athena_calc.start_calculation_execution(text, text, text, text) IS
-	'Starts a calculation in a session that is IDLE. One row: its ID and its state. Use it in FROM. All attempts of a call send one token, so a lost answer never starts a second calculation; a call is not undone by ROLLBACK. https://docs.aws.amazon.com/athena/latest/APIReference/API_StartCalculationExecution.html';
+COMMENT ON FUNCTION athena_calc.start_calculation_execution(text, text, text, text, jsonb, text) IS
+	'Starts a calculation in a session that is IDLE. One row: its ID and its state. Use it in FROM. All attempts of a call send one token, so a lost answer never starts a second calculation; a call is not undone by ROLLBACK. params is a Python variable of the code; code_s3_uri is where the code is, if not in code_block. https://docs.aws.amazon.com/athena/latest/APIReference/API_StartCalculationExecution.html';
 
 CREATE FUNCTION athena_calc.get_calculation_execution(calculation_execution_id text)
 RETURNS athena_calc.calculation_execution
@@ -230,6 +232,13 @@ AS 'MODULE_PATHNAME', 'athena_calc_calculation_stderr'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION athena_calc.calculation_stderr(text, int) IS
 	'What a calculation wrote to its standard error, or the last max_bytes bytes of it; NULL while there is none. Characters that the database cannot hold are replaced, with a NOTICE.';
+
+CREATE FUNCTION athena_calc.calculation_result(calculation_execution_id text)
+RETURNS text
+AS 'MODULE_PATHNAME', 'athena_calc_calculation_result'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION athena_calc.calculation_result(text) IS
+	'What a calculation''s result location holds: the object there, or the only one in that folder. NULL while there is none.';
 
 --
 -- Sessions
@@ -332,6 +341,118 @@ AS 'MODULE_PATHNAME', 'athena_calc_invoke'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION athena_calc.invoke(text, jsonb) IS
 	'Any operation of Athena, by AWS''s name, with its request and answer as AWS writes them. Who may execute it may do whatever the credentials allow. https://docs.aws.amazon.com/athena/latest/APIReference/API_Operations.html';
+
+--
+-- Waiting and running
+--
+
+CREATE FUNCTION athena_calc.wait_for_session(session_id text, timeout interval DEFAULT NULL)
+RETURNS athena_calc.session_status
+AS 'MODULE_PATHNAME', 'athena_calc_wait_for_session'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION athena_calc.wait_for_session(text, interval) IS
+	'Waits until a session is IDLE, or the time is up: then the row is as it stands. SP005 with the reason when it ends or is degraded.';
+
+CREATE FUNCTION athena_calc.wait_for_calculation(calculation_execution_id text, timeout interval DEFAULT NULL)
+RETURNS athena_calc.calculation_execution
+AS 'MODULE_PATHNAME', 'athena_calc_wait_for_calculation'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION athena_calc.wait_for_calculation(text, interval) IS
+	'Waits until a calculation has ended, in whatever state, or the time is up: then the row is as it stands.';
+
+CREATE FUNCTION athena_calc.wait_for_calculations(calculation_execution_ids text[], timeout interval DEFAULT NULL)
+RETURNS TABLE (
+	calculation_execution_id text,
+	session_id text,
+	description text,
+	working_directory text,
+	submission_date_time timestamptz,
+	completion_date_time timestamptz,
+	state text,
+	state_change_reason text,
+	dpu_execution_in_millis bigint,
+	progress text,
+	std_out_s3_uri text,
+	std_error_s3_uri text,
+	result_s3_uri text,
+	result_type text,
+	error_code text,
+	error_message text
+)
+AS 'MODULE_PATHNAME', 'athena_calc_wait_for_calculations'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 100;
+COMMENT ON FUNCTION athena_calc.wait_for_calculations(text[], interval) IS
+	'Waits until all these calculations have ended, or the time is up; they are asked for together. A row for each, in the order given, with what is wrong with it in error_code and error_message.';
+
+CREATE FUNCTION athena_calc.acquire_session(
+	session_name text,
+	work_group text DEFAULT NULL,
+	session_options jsonb DEFAULT NULL,
+	timeout interval DEFAULT NULL
+)
+RETURNS text
+AS 'MODULE_PATHNAME', 'athena_calc_acquire_session'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION athena_calc.acquire_session(text, text, jsonb, interval) IS
+	'The ID of a session whose description is that name: an IDLE one, or one that starts (it is waited for), or a BUSY one, or else a new one. Only one backend at a time looks for a name, so two callers do not start two. session_options are the arguments of start_session by name.';
+
+CREATE FUNCTION athena_calc.run_calculation(
+	code_block text DEFAULT NULL,
+	session_id text DEFAULT NULL,
+	session_name text DEFAULT NULL,
+	work_group text DEFAULT NULL,
+	description text DEFAULT NULL,
+	timeout interval DEFAULT NULL,
+	params jsonb DEFAULT NULL,
+	session_options jsonb DEFAULT NULL,
+	code_s3_uri text DEFAULT NULL
+)
+RETURNS SETOF athena_calc.calculation_execution
+AS 'MODULE_PATHNAME', 'athena_calc_run_calculation'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 1;
+COMMENT ON FUNCTION athena_calc.run_calculation(text, text, text, text, text, interval, jsonb, jsonb, text) IS
+	'Starts a calculation and waits for its end: in the session given, in one of that name, or in one of its own that is terminated whatever happens. Raises SP001 when it FAILED, SP002 when it was CANCELED, SP003 when the time is up. When the statement ends early it stops the calculation, unless athena_calc.on_cancel is leave. Stopping is best effort: a calculation that cannot be stopped is charged to its end.';
+
+CREATE PROCEDURE athena_calc.run(
+	code_block text DEFAULT NULL,
+	session_id text DEFAULT NULL,
+	session_name text DEFAULT NULL,
+	work_group text DEFAULT NULL,
+	description text DEFAULT NULL,
+	timeout interval DEFAULT NULL,
+	params jsonb DEFAULT NULL,
+	session_options jsonb DEFAULT NULL,
+	code_s3_uri text DEFAULT NULL,
+	INOUT result athena_calc.calculation_execution DEFAULT NULL
+)
+AS 'MODULE_PATHNAME', 'athena_calc_run'
+LANGUAGE C;
+COMMENT ON PROCEDURE athena_calc.run(text, text, text, text, text, interval, jsonb, jsonb, text, athena_calc.calculation_execution) IS
+	'run_calculation as a procedure that commits before each pause, so that a long run holds no snapshot and no lock. A statement of its own: in a transaction block, a function or a block with EXCEPTION use run_calculation.';
+
+CREATE FUNCTION athena_calc.activity()
+RETURNS TABLE (
+	pid int,
+	datid oid,
+	usesysid oid,
+	calculation_execution_id text,
+	session_id text,
+	state text,
+	since timestamptz
+)
+AS 'MODULE_PATHNAME', 'athena_calc_activity'
+LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10;
+COMMENT ON FUNCTION athena_calc.activity() IS
+	'What the backends of this cluster are waiting for at Athena; what others wait for is shown to members of pg_read_all_stats. It needs shared_preload_libraries.';
+
+CREATE VIEW athena_calc.activity AS
+	SELECT a.pid, d.datname, r.rolname AS usename, a.calculation_execution_id, a.session_id, a.state, a.since
+	FROM athena_calc.activity() AS a
+	LEFT JOIN pg_catalog.pg_database AS d ON d.oid OPERATOR(pg_catalog.=) a.datid
+	LEFT JOIN pg_catalog.pg_roles AS r ON r.oid OPERATOR(pg_catalog.=) a.usesysid;
+COMMENT ON VIEW athena_calc.activity IS
+	'What the backends of this cluster are waiting for at Athena: calculations, or sessions to become IDLE.';
+GRANT SELECT ON athena_calc.activity TO PUBLIC;
 
 --
 -- Accounts, and what is wrong with a set-up

@@ -4,6 +4,8 @@
  */
 #include "compat.h"
 
+#include "athena/activity.h"
+#include "miscadmin.h"
 #include "settings.h"
 
 EXPORT_BEGIN
@@ -16,4 +18,6 @@ void
 _PG_init(void)
 {
 	settings_define();
+	if (process_shared_preload_libraries_in_progress)
+		activity_preload();
 }

@@ -14,6 +14,17 @@
 #endif
 #include "catalog/pg_foreign_server.h"
 #include "fmgr.h"
+#include "miscadmin.h"
+#if PG_VERSION_NUM < 170000
+#include "storage/backendid.h"
+#else
+#include "storage/procnumber.h"
+#include "storage/proc.h"
+#endif
+#if PG_VERSION_NUM < 150000
+#include "postmaster/autovacuum.h"
+#include "replication/walsender.h"
+#endif
 #include "storage/latch.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
@@ -55,6 +66,33 @@ check_server_usage(Oid server, Oid user, const char *name)
 	if (result != ACLCHECK_OK)
 		aclcheck_error(result, OBJECT_FOREIGN_SERVER, name);
 }
+
+/* How many backends there may be, and the number of this one, from 0 on. */
+static inline int
+max_backend_count(void)
+{
+#if PG_VERSION_NUM >= 150000
+	return MaxBackends;
+#else
+	/* It is not known yet when libraries are preloaded: the sum of its parts. */
+	return MaxConnections + autovacuum_max_workers + 1 + max_worker_processes + max_wal_senders;
+#endif
+}
+
+static inline int
+backend_number(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return MyProcNumber;
+#else
+	return MyBackendId - 1;
+#endif
+}
+
+/*
+ * Has shared memory asked for and attached to, each at its time. Called while libraries are preloaded.
+ */
+extern void preload_shared_memory(void (*request)(void), void (*attach)(void));
 
 /* A set of wait events that lives as long as the backend. */
 static inline WaitEventSet *

@@ -19,6 +19,10 @@
 /* No time-out needs to be longer than a day. */
 #define MAX_TIMEOUT_MS (24 * 60 * 60 * 1000)
 
+/* Asking more often than this is of no use, less often than this nobody would wait for. */
+#define MIN_POLL_INTERVAL_MS 50
+#define MAX_POLL_INTERVAL_MS (60 * 60 * 1000)
+
 /* An answer is handed on as one value, which PostgreSQL limits to 1 GB; keep well below. */
 #define MIN_RESPONSE_SIZE_KB 1
 #define MAX_RESPONSE_SIZE_KB (512 * 1024)
@@ -31,6 +35,12 @@ int setting_request_timeout = 0;
 int setting_max_attempts = 0;
 int setting_max_concurrency = 0;
 int setting_max_response_size = 0;
+int setting_max_poll_interval = 0;
+bool setting_progress = false;
+int setting_on_cancel = ON_CANCEL_STOP;
+
+static const struct config_enum_entry on_cancel_options[] = {
+	{"stop", ON_CANCEL_STOP, false}, {"leave", ON_CANCEL_LEAVE, false}, {NULL, 0, false}};
 
 /* Where the value in force of each secret comes from. */
 typedef struct SecretOrigin
@@ -338,6 +348,19 @@ settings_define(void)
 				   "What is read from S3 as one value is limited by it, too.",
 				   &setting_max_response_size, 16 * 1024, MIN_RESPONSE_SIZE_KB,
 				   MAX_RESPONSE_SIZE_KB, GUC_UNIT_KB);
+
+	define_integer("athena_calc.max_poll_interval", "Longest pause between two polls.",
+				   "What waits for Athena asks often at first, then less and less often.",
+				   &setting_max_poll_interval, 5000, MIN_POLL_INTERVAL_MS, MAX_POLL_INTERVAL_MS,
+				   GUC_UNIT_MS);
+	DefineCustomBoolVariable("athena_calc.progress",
+							 "Whether a NOTICE tells each change of state while waiting.", NULL,
+							 &setting_progress, false, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable(
+		"athena_calc.on_cancel", "What becomes of a calculation whose run is canceled.",
+		"A session that run_calculation has started for itself is terminated "
+		"either way.",
+		&setting_on_cancel, ON_CANCEL_STOP, on_cancel_options, PGC_USERSET, 0, NULL, NULL, NULL);
 
 	reserve_setting_prefix("athena_calc");
 }

@@ -24,6 +24,16 @@ extern int setting_request_timeout; /* milliseconds */
 extern int setting_max_attempts;
 extern int setting_max_concurrency;
 extern int setting_max_response_size; /* kilobytes */
+extern int setting_max_poll_interval; /* milliseconds */
+extern bool setting_progress;
+
+typedef enum OnCancel
+{
+	ON_CANCEL_STOP,
+	ON_CANCEL_LEAVE
+} OnCancel;
+
+extern int setting_on_cancel; /* an OnCancel */
 
 /* Defines them all. Called once, by _PG_init. */
 extern void settings_define(void);

@@ -179,7 +179,7 @@ read_row(AwsCall *call, const HttpResponse *response, void *result_context)
 }
 
 /* Raises what a call ended with; where Athena refused an argument, with the hint for it. */
-static void
+pg_noreturn static void
 raise_error(AwsCall *call, const AthenaOperation *operation, const NullableDatum *arguments)
 {
 	for (int i = 0; i < operation->argument_count; i++)
@@ -327,6 +327,17 @@ void
 athena_execute_list(const AthenaOperation *operation, const NullableDatum *arguments, AthenaRow row,
 					void *context)
 {
+	AwsConfig config;
+
+	marshal_check_arguments(operation, arguments);
+	aws_config_get(&config);
+	athena_list(&config, operation, arguments, row, context);
+}
+
+void
+athena_list(const AwsConfig *config, const AthenaOperation *operation,
+			const NullableDatum *arguments, AthenaRow row, void *context)
+{
 	MemoryContext before;
 	MemoryContext call_context;
 	MemoryContext row_context;
@@ -337,11 +348,10 @@ athena_execute_list(const AthenaOperation *operation, const NullableDatum *argum
 	int remaining;
 	int empty_pages = 0;
 
-	marshal_check_arguments(operation, arguments);
 	remaining = wanted_rows(operation, arguments);
 	before = enter_call_context();
 	call_context = CurrentMemoryContext;
-	aws_config_get(&target.config);
+	target.config = *config;
 	find_target(&target, operation->name);
 	row_context =
 		AllocSetContextCreate(CurrentMemoryContext, "athena_calc row", ALLOCSET_SMALL_SIZES);
@@ -385,14 +395,116 @@ athena_execute_list(const AthenaOperation *operation, const NullableDatum *argum
 	leave_call_context(before);
 }
 
-/* Keeps a row, or raises what concerns every id. */
-static void
-read_batch_row(AwsCall *call, const HttpResponse *response, void *result_context)
+/* A request under way. */
+typedef struct RequestCall
 {
-	read_row(call, response, result_context);
+	AwsCall call; /* first: the client's */
+	AthenaRequest *request;
+} RequestCall;
+
+static const char *
+copy_text(const char *text)
+{
+	return text != NULL ? pstrdup(text) : NULL;
+}
+
+/* Keeps the outcome of a request, or raises what concerns them all. */
+static void
+read_outcome(AwsCall *call, const HttpResponse *response, void *result_context)
+{
+	AthenaRequest *request = ((RequestCall *) call)->request;
+	const AthenaOperation *operation = request->operation;
+	JsonValue document;
+	MarshalProblem problem;
+	MemoryContext before;
+
+	if (call->error.sqlstate == 0 && athena_read_document(call, response, &document))
+	{
+		before = MemoryContextSwitchTo(result_context);
+		request->values = palloc(sizeof(Datum) * operation->column_count);
+		request->nulls = palloc(sizeof(bool) * operation->column_count);
+		if (!marshal_row(operation, request->arguments, document, request->values, request->nulls,
+						 &problem))
+			set_invalid(call, response, &problem);
+		MemoryContextSwitchTo(before);
+	}
 	if (call->error.sqlstate == ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION ||
 		call->error.sqlstate == ERRCODE_OUT_OF_MEMORY)
 		aws_call_raise(call);
+
+	before = MemoryContextSwitchTo(result_context);
+	request->answered = true;
+	request->attempts = call->attempts;
+	request->error = call->error;
+	request->error.exception = copy_text(call->error.exception);
+	request->error.error_code = copy_text(call->error.error_code);
+	request->error.message = copy_text(call->error.message);
+	request->error.request_id = copy_text(call->error.request_id);
+	MemoryContextSwitchTo(before);
+}
+
+void
+athena_request(const AwsConfig *config, AthenaRequest *requests, int count)
+{
+	MemoryContext before = enter_call_context();
+	AthenaTarget *target = NULL;
+	RequestCall *calls =
+		MemoryContextAllocExtended(CurrentMemoryContext, sizeof(RequestCall) * Max(count, 1),
+								   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+
+	for (int i = 0; i < count; i++)
+	{
+		AthenaRequest *request = &requests[i];
+
+		if (i == 0 || request->operation != requests[i - 1].operation)
+		{
+			target = palloc(sizeof(AthenaTarget));
+			target->config = *config;
+			find_target(target, request->operation->name);
+		}
+		calls[i].request = request;
+		address_call(&calls[i].call, target, request->operation->name,
+					 marshal_request(request->operation, request->arguments, work_group(target), 0,
+									 no_token));
+	}
+	aws_call(config, calls, sizeof(RequestCall), count, read_outcome, before);
+	leave_call_context(before);
+}
+
+void
+athena_request_raise(const AthenaRequest *request)
+{
+	AwsCall call = {0};
+
+	call.service = &athena;
+	call.operation = request->operation->name;
+	call.error = request->error;
+	call.attempts = request->attempts;
+	raise_error(&call, request->operation, request->arguments);
+}
+
+void
+athena_batch_row(const AthenaRequest *request, Datum *values, bool *nulls)
+{
+	int columns = request->operation->column_count;
+	const AwsError *error = &request->error;
+
+	if (error->sqlstate == 0)
+	{
+		memcpy(values, request->values, sizeof(Datum) * columns);
+		memcpy(nulls, request->nulls, sizeof(bool) * columns);
+	}
+	else
+	{
+		memset(nulls, true, sizeof(bool) * columns);
+		values[columns] =
+			CStringGetTextDatum(error->exception != NULL ? error->exception : AWS_INVALID_RESPONSE);
+		values[columns + 1] = CStringGetTextDatum(error->message);
+	}
+	values[0] = request->arguments[0].value;
+	nulls[0] = false;
+	nulls[columns] = error->sqlstate == 0;
+	nulls[columns + 1] = error->sqlstate == 0;
 }
 
 void
@@ -400,50 +512,29 @@ athena_execute_batch(const AthenaOperation *operation, const Datum *ids, int cou
 					 void *context)
 {
 	MemoryContext before = enter_call_context();
-	AthenaTarget target;
-	int columns = operation->column_count;
-	AthenaCall *calls;
-	NullableDatum *arguments;
-
-	aws_config_get(&target.config);
-	find_target(&target, operation->name);
-	calls = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(AthenaCall) * Max(count, 1),
-									   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	arguments =
+	AwsConfig config;
+	AthenaRequest *requests =
+		MemoryContextAllocExtended(CurrentMemoryContext, sizeof(AthenaRequest) * Max(count, 1),
+								   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	NullableDatum *arguments =
 		MemoryContextAllocExtended(CurrentMemoryContext, sizeof(NullableDatum) * Max(count, 1),
 								   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+
+	aws_config_get(&config);
 	for (int i = 0; i < count; i++)
 	{
-		AthenaCall *call = &calls[i];
-
 		arguments[i].value = ids[i];
-		call->operation = operation;
-		call->arguments = &arguments[i];
-		call->values = palloc0(sizeof(Datum) * (columns + 2));
-		call->nulls = palloc0(sizeof(bool) * (columns + 2));
-		address_call(&call->call, &target, operation->name,
-					 marshal_request(operation, call->arguments, work_group(&target), 0, no_token));
+		requests[i].operation = operation;
+		requests[i].arguments = &arguments[i];
 	}
-	aws_call(&target.config, calls, sizeof(AthenaCall), count, read_batch_row,
-			 CurrentMemoryContext);
-
+	athena_request(&config, requests, count);
 	for (int i = 0; i < count; i++)
 	{
-		AthenaCall *call = &calls[i];
-		const AwsError *error = &call->call.error;
+		Datum values[ATHENA_MAX_COLUMNS];
+		bool nulls[ATHENA_MAX_COLUMNS];
 
-		if (error->sqlstate != 0)
-		{
-			memset(call->nulls, true, sizeof(bool) * columns);
-			call->values[columns] = CStringGetTextDatum(
-				error->exception != NULL ? error->exception : AWS_INVALID_RESPONSE);
-			call->values[columns + 1] = CStringGetTextDatum(error->message);
-		}
-		call->values[0] = ids[i];
-		call->nulls[0] = false;
-		call->nulls[columns] = error->sqlstate == 0;
-		call->nulls[columns + 1] = error->sqlstate == 0;
-		row(call->values, call->nulls, context);
+		athena_batch_row(&requests[i], values, nulls);
+		row(values, nulls, context);
 	}
 	leave_call_context(before);
 }

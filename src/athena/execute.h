@@ -25,6 +25,14 @@ typedef void (*AthenaRow)(Datum *values, bool *nulls, void *context);
 extern void athena_execute_list(const AthenaOperation *operation, const NullableDatum *arguments,
 								AthenaRow row, void *context);
 
+/* The same by a configuration. */
+extern void athena_list(const AwsConfig *config, const AthenaOperation *operation,
+						const NullableDatum *arguments, AthenaRow row, void *context);
+
+/* Fills in the row that a batch has for a request: its columns, error_code, error_message. */
+struct AthenaRequest;
+extern void athena_batch_row(const struct AthenaRequest *request, Datum *values, bool *nulls);
+
 /*
  * Runs an operation that takes one id for each of many, all together. The rows come in the order of the
  * ids, each with two more columns, error_code and error_message: what went wrong with that id. What
@@ -32,6 +40,29 @@ extern void athena_execute_list(const AthenaOperation *operation, const Nullable
  */
 extern void athena_execute_batch(const AthenaOperation *operation, const Datum *ids, int count,
 								 AthenaRow row, void *context);
+
+/* A request whose outcome is not raised. Zeroed by the caller, who fills in the first part. */
+typedef struct AthenaRequest
+{
+	const AthenaOperation *operation;
+	const NullableDatum *arguments;
+
+	bool answered; /* false where a hurry (http_hurry()) left it undone */
+	AwsError error;
+	int attempts;
+	Datum *values; /* one for each column, where there was no error */
+	bool *nulls;
+} AthenaRequest;
+
+/*
+ * Makes these requests, of any operations, all together, by a configuration. Outcomes are palloc'd in the current
+ * memory context. Throws what aws_call() and marshal_request() throw, and for what concerns every request: refused
+ * credentials and memory.
+ */
+extern void athena_request(const AwsConfig *config, AthenaRequest *requests, int count);
+
+/* Raises what a request ended with. */
+pg_noreturn extern void athena_request_raise(const AthenaRequest *request);
 
 /*
  * Sends a request, a jsonb object, to any operation and gives its answer as jsonb. A ClientRequestToken is

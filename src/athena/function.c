@@ -26,9 +26,18 @@ raise_mismatch(void)
 static void
 get_arguments(FunctionCallInfo fcinfo, const AthenaOperation *operation, NullableDatum *arguments)
 {
-	if (PG_NARGS() != operation->argument_count)
+	/* A function may take more than its operation, at the end. */
+	if (PG_NARGS() < operation->argument_count)
 		raise_mismatch();
 	memcpy(arguments, fcinfo->args, sizeof(NullableDatum) * operation->argument_count);
+}
+
+void
+function_require(FunctionCallInfo fcinfo, int argument, const char *name)
+{
+	if (PG_ARGISNULL(argument))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("argument \"%s\" must not be NULL", name)));
 }
 
 /*
@@ -36,23 +45,28 @@ get_arguments(FunctionCallInfo fcinfo, const AthenaOperation *operation, Nullabl
  * what is needed for a function in general.
  */
 Datum
+function_form_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls, int columns)
+{
+	TupleDesc descriptor = lookup_rowtype_tupdesc(get_func_rettype(fcinfo->flinfo->fn_oid), -1);
+	Datum row;
+
+	if (descriptor->natts != columns)
+		raise_mismatch();
+	row = HeapTupleGetDatum(heap_form_tuple(descriptor, values, nulls));
+	ReleaseTupleDesc(descriptor);
+	return row;
+}
+
+Datum
 function_return_row(FunctionCallInfo fcinfo, const AthenaOperation *operation)
 {
 	NullableDatum arguments[ATHENA_MAX_ARGUMENTS];
 	Datum values[ATHENA_MAX_COLUMNS];
 	bool nulls[ATHENA_MAX_COLUMNS];
-	TupleDesc descriptor;
-	Datum row;
 
 	get_arguments(fcinfo, operation, arguments);
 	athena_execute(operation, arguments, values, nulls);
-
-	descriptor = lookup_rowtype_tupdesc(get_func_rettype(fcinfo->flinfo->fn_oid), -1);
-	if (descriptor->natts != operation->column_count)
-		raise_mismatch();
-	row = HeapTupleGetDatum(heap_form_tuple(descriptor, values, nulls));
-	ReleaseTupleDesc(descriptor);
-	return row;
+	return function_form_row(fcinfo, values, nulls, operation->column_count);
 }
 
 Datum
@@ -126,31 +140,35 @@ function_return_list(FunctionCallInfo fcinfo, const AthenaOperation *operation)
 	return (Datum) 0;
 }
 
-Datum
-function_return_batch(FunctionCallInfo fcinfo, const AthenaOperation *operation)
+int
+function_get_ids(FunctionCallInfo fcinfo, int argument, const char *name, Datum **ids)
 {
-	RowSink sink;
 	ArrayType *array;
-	Datum *ids;
 	bool *nulls;
 	int count;
 
-	if (PG_ARGISNULL(0))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("argument \"%ss\" must not be NULL", operation->arguments[0].name)));
-	array = PG_GETARG_ARRAYTYPE_P(0);
+	function_require(fcinfo, argument, name);
+	array = PG_GETARG_ARRAYTYPE_P(argument);
 	if (ARR_NDIM(array) > 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-				 errmsg("argument \"%ss\" must have one dimension", operation->arguments[0].name)));
-	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &ids, &nulls, &count);
+		ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+						errmsg("argument \"%s\" must have one dimension", name)));
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, ids, &nulls, &count);
 	for (int i = 0; i < count; i++)
 	{
 		if (nulls[i])
 			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-							errmsg("argument \"%ss\" must not have NULL elements",
-								   operation->arguments[0].name)));
+							errmsg("argument \"%s\" must not have NULL elements", name)));
 	}
+	return count;
+}
+
+Datum
+function_return_batch(FunctionCallInfo fcinfo, const AthenaOperation *operation)
+{
+	RowSink sink;
+	Datum *ids;
+	int count = function_get_ids(fcinfo, 0, psprintf("%ss", operation->arguments[0].name), &ids);
+
 	function_open_sink(fcinfo, operation->column_count + 2, &sink);
 	if (count > 0)
 		athena_execute_batch(operation, ids, count, function_put_row, &sink);

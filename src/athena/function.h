@@ -21,6 +21,15 @@ typedef struct RowSink
  */
 extern void function_open_sink(FunctionCallInfo fcinfo, int columns, RowSink *sink);
 
+/* Throws 22004 where an argument is NULL. */
+extern void function_require(FunctionCallInfo fcinfo, int argument, const char *name);
+
+/* A row of the type that the function returns. Throws 55000 where SQL declares another number of columns. */
+extern Datum function_form_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls, int columns);
+
+/* The elements of an array argument of text. Throws 22004 for NULLs, 2202E for more than one dimension. */
+extern int function_get_ids(FunctionCallInfo fcinfo, int argument, const char *name, Datum **ids);
+
 /* Adds a row; `sink` is a RowSink. */
 extern void function_put_row(Datum *values, bool *nulls, void *sink);
 

@@ -6,6 +6,7 @@
  */
 #include "athena/operation.h"
 
+#include "athena/code.h"
 #include "athena/execute.h"
 #include "athena/function.h"
 #include "utils/builtins.h"
@@ -22,7 +23,7 @@
 
 /* An operation whose answer is a list of rows. */
 #define LIST_OPERATION(sql_name, aws_name, member, size)  \
-	static const AthenaOperation operation_##sql_name = { \
+	const AthenaOperation operation_##sql_name = {        \
 		.name = aws_name,                                 \
 		.arguments = sql_name##_arguments,                \
 		.argument_count = lengthof(sql_name##_arguments), \
@@ -111,8 +112,7 @@ static const AthenaColumn start_calculation_execution_columns[] = {
 	{"CalculationExecutionId", ATHENA_TEXT, true},
 	{"State", ATHENA_TEXT, false},
 };
-static OPERATION(start_calculation_execution, "StartCalculationExecution");
-OPERATION_FUNCTION(start_calculation_execution, return_one_row_set, start_calculation_execution);
+OPERATION(start_calculation_execution, "StartCalculationExecution");
 
 static const AthenaArgument get_calculation_execution_arguments[] = {CALCULATION_ID_ARGUMENT};
 static const AthenaColumn get_calculation_execution_columns[] = {
@@ -154,7 +154,7 @@ static const AthenaArgument stop_calculation_execution_arguments[] = {CALCULATIO
 static const AthenaColumn stop_calculation_execution_columns[] = {
 	{"State", ATHENA_TEXT, false},
 };
-static OPERATION(stop_calculation_execution, "StopCalculationExecution");
+OPERATION(stop_calculation_execution, "StopCalculationExecution");
 OPERATION_FUNCTION(stop_calculation_execution, return_value, stop_calculation_execution);
 
 static const AthenaArgument list_calculation_executions_arguments[] = {
@@ -167,7 +167,7 @@ static const AthenaColumn list_calculation_executions_columns[] = {
 	{"Description", ATHENA_TEXT, false},
 	STATUS_OF_CALCULATION,
 };
-LIST_OPERATION(list_calculation_executions, "ListCalculationExecutions", "Calculations", 100);
+static LIST_OPERATION(list_calculation_executions, "ListCalculationExecutions", "Calculations", 100);
 OPERATION_FUNCTION(list_calculation_executions, return_list, list_calculation_executions);
 
 /* Sessions */
@@ -194,7 +194,7 @@ static const AthenaColumn start_session_columns[] = {
 	{"SessionId", ATHENA_TEXT, true},
 	{"State", ATHENA_TEXT, false},
 };
-static OPERATION(start_session, "StartSession");
+OPERATION(start_session, "StartSession");
 OPERATION_FUNCTION(start_session, return_one_row_set, start_session);
 
 static const AthenaArgument get_session_arguments[] = {SESSION_ID_ARGUMENT};
@@ -228,14 +228,14 @@ static const AthenaColumn get_session_status_columns[] = {
 	{"SessionId", ATHENA_TEXT, false},
 	STATUS_OF_SESSION,
 };
-static OPERATION(get_session_status, "GetSessionStatus");
+OPERATION(get_session_status, "GetSessionStatus");
 OPERATION_FUNCTION(get_session_status, return_row, get_session_status);
 
 static const AthenaArgument terminate_session_arguments[] = {SESSION_ID_ARGUMENT};
 static const AthenaColumn terminate_session_columns[] = {
 	{"State", ATHENA_TEXT, false},
 };
-static OPERATION(terminate_session, "TerminateSession");
+OPERATION(terminate_session, "TerminateSession");
 OPERATION_FUNCTION(terminate_session, return_value, terminate_session);
 
 static const AthenaArgument list_sessions_arguments[] = {
@@ -267,7 +267,7 @@ static const AthenaColumn list_executors_columns[] = {
 	{"ExecutorState", ATHENA_TEXT, false},
 	{"ExecutorSize", ATHENA_BIGINT, false},
 };
-LIST_OPERATION(list_executors, "ListExecutors", "ExecutorsSummary", 100);
+static LIST_OPERATION(list_executors, "ListExecutors", "ExecutorsSummary", 100);
 OPERATION_FUNCTION(list_executors, return_list, list_executors);
 
 /* What else there is */
@@ -280,7 +280,7 @@ static const AthenaColumn list_notebook_sessions_columns[] = {
 	{"SessionId", ATHENA_TEXT, false},
 	{"CreationTime", ATHENA_SECONDS, false},
 };
-LIST_OPERATION(list_notebook_sessions, "ListNotebookSessions", "NotebookSessionsList", 100);
+static LIST_OPERATION(list_notebook_sessions, "ListNotebookSessions", "NotebookSessionsList", 100);
 OPERATION_FUNCTION(list_notebook_sessions, return_list, list_notebook_sessions);
 
 static const AthenaArgument list_engine_versions_arguments[] = {MAX_RESULTS_ARGUMENT};
@@ -288,7 +288,7 @@ static const AthenaColumn list_engine_versions_columns[] = {
 	{"SelectedEngineVersion", ATHENA_TEXT, false},
 	{"EffectiveEngineVersion", ATHENA_TEXT, false},
 };
-LIST_OPERATION(list_engine_versions, "ListEngineVersions", "EngineVersions", 10);
+static LIST_OPERATION(list_engine_versions, "ListEngineVersions", "EngineVersions", 10);
 OPERATION_FUNCTION(list_engine_versions, return_list, list_engine_versions);
 
 static const AthenaArgument list_application_dpu_sizes_arguments[] = {MAX_RESULTS_ARGUMENT};
@@ -296,10 +296,26 @@ static const AthenaColumn list_application_dpu_sizes_columns[] = {
 	{"ApplicationRuntimeId", ATHENA_TEXT, false},
 	{"SupportedDPUSizes", ATHENA_INT_ARRAY, false},
 };
-LIST_OPERATION(list_application_dpu_sizes, "ListApplicationDPUSizes", "ApplicationDPUSizes", 100);
+static LIST_OPERATION(list_application_dpu_sizes, "ListApplicationDPUSizes", "ApplicationDPUSizes", 100);
 OPERATION_FUNCTION(list_application_dpu_sizes, return_list, list_application_dpu_sizes);
 
 /* clang-format on */
+
+/* The one function that takes more than its operation does: what the code is made of. */
+ATHENA_CALC_FUNCTION(athena_calc_start_calculation_execution);
+Datum
+athena_calc_start_calculation_execution(PG_FUNCTION_ARGS)
+{
+	const int params = START_CALCULATION_ARGUMENTS;
+	const int code_s3_uri = START_CALCULATION_ARGUMENTS + 1;
+	NullableDatum code = fcinfo->args[START_CALCULATION_CODE_BLOCK];
+
+	function_require(fcinfo, START_CALCULATION_SESSION_ID, "session_id");
+	fcinfo->args[START_CALCULATION_CODE_BLOCK].value =
+		code_prepare(code, fcinfo->args[params], fcinfo->args[code_s3_uri]);
+	fcinfo->args[START_CALCULATION_CODE_BLOCK].isnull = false;
+	return function_return_one_row_set(fcinfo, &operation_start_calculation_execution);
+}
 
 /* Any operation */
 

@@ -67,6 +67,50 @@ typedef struct AthenaOperation
 } AthenaOperation;
 
 /* Those that other functions build upon. */
+extern const AthenaOperation operation_start_calculation_execution;
 extern const AthenaOperation operation_get_calculation_execution;
+extern const AthenaOperation operation_stop_calculation_execution;
+extern const AthenaOperation operation_start_session;
+extern const AthenaOperation operation_get_session_status;
+extern const AthenaOperation operation_terminate_session;
+extern const AthenaOperation operation_list_sessions;
+
+/* Where the arguments and columns that they name stand. */
+enum
+{
+	START_CALCULATION_SESSION_ID,
+	START_CALCULATION_CODE_BLOCK,
+	START_CALCULATION_DESCRIPTION,
+	START_CALCULATION_TOKEN,
+	START_CALCULATION_ARGUMENTS
+};
+enum
+{
+	CALCULATION_COMPLETION = 5,
+	CALCULATION_STATE,
+	CALCULATION_REASON,
+	CALCULATION_STD_ERROR = 11,
+	CALCULATION_COLUMNS = 14
+};
+enum
+{
+	SESSION_STATUS_STATE = 5,
+	SESSION_STATUS_REASON,
+	SESSION_STATUS_COLUMNS
+};
+enum
+{
+	SESSION_SUMMARY_ID,
+	SESSION_SUMMARY_DESCRIPTION,
+	SESSION_SUMMARY_STATE = 9
+};
+enum
+{
+	START_SESSION_WORK_GROUP,
+	START_SESSION_DESCRIPTION,
+	START_SESSION_MAX_CONCURRENT_DPUS,
+	START_SESSION_TOKEN = 14,
+	START_SESSION_ARGUMENTS
+};
 
 #endif

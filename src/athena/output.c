@@ -1,59 +1,62 @@
 /*
  * output.c
- *		What a calculation printed: calculation_stdout and calculation_stderr.
+ *		What a calculation printed and what came of it: calculation_stdout, calculation_stderr, calculation_result.
  */
 #include "compat.h"
 
 #include "athena/execute.h"
+#include "aws/catch.h"
 #include "aws/encoding.h"
 #include "mb/pg_wchar.h"
+#include "s3/list.h"
 #include "s3/object.h"
 #include "utils/builtins.h"
 
 /* A character of UTF-8 that was cut in two leaves at most this many bytes of its end. */
 #define MAX_CONTINUATION_BYTES 3
 
-static Datum
-return_output(FunctionCallInfo fcinfo, const char *member)
+/* Where an output is; NULL while there is none. */
+static const char *
+get_location(const NullableDatum *arguments, const char *member)
 {
 	AthenaColumn column = {.member = member, .kind = ATHENA_TEXT};
 	AthenaOperation operation = operation_get_calculation_execution;
 	Datum value;
 	bool null;
-	int max_bytes = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1);
-	S3Uri uri;
-	S3Content content;
-	char *output;
-	int64 replaced;
-
-	if (!PG_ARGISNULL(1) && max_bytes < 1)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("argument \"max_bytes\" must be at least 1"),
-						errhint("Leave it out, or NULL, for all of the output.")));
 
 	/* No other member is read: a description that the encoding lacks shall not hide the output. */
 	operation.columns = &column;
 	operation.column_count = 1;
-	athena_execute(&operation, fcinfo->args, &value, &null);
-	if (null)
-		PG_RETURN_NULL();
+	athena_execute(&operation, arguments, &value, &null);
+	return null ? NULL : TextDatumGetCString(value);
+}
 
-	if (!s3_uri_parse(TextDatumGetCString(value), &uri))
-		ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
-						errmsg("Athena %s failed: the answer has a %s that is no S3 URI",
-							   operation.name, member)));
-	s3_get_object(&uri, max_bytes, &content);
-	if (!content.from_start)
+static void
+raise_no_uri(const char *member)
+{
+	ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
+					errmsg("Athena %s failed: the answer has a %s that is no S3 URI",
+						   operation_get_calculation_execution.name, member)));
+}
+
+/* What an object holds, as text; what does not fit the encoding is replaced, and told of. */
+static Datum
+as_text(S3Content *content)
+{
+	char *output;
+	int64 replaced;
+
+	if (!content->from_start)
 	{
-		for (int i = 0; i < MAX_CONTINUATION_BYTES && content.length > 0 &&
-						((unsigned char) content.bytes[0] & 0xC0) == 0x80;
+		for (int i = 0; i < MAX_CONTINUATION_BYTES && content->length > 0 &&
+						((unsigned char) content->bytes[0] & 0xC0) == 0x80;
 			 i++)
 		{
-			content.bytes++;
-			content.length--;
+			content->bytes++;
+			content->length--;
 		}
 	}
-	output = encoding_from_bytes(content.bytes, content.length, &replaced);
+	output = encoding_from_bytes(content->bytes, content->length, &replaced);
 	if (replaced > 0)
 		ereport(NOTICE,
 				(errmsg_plural("%lld character of the output does not fit the encoding %s and "
@@ -62,7 +65,29 @@ return_output(FunctionCallInfo fcinfo, const char *member)
 							   "were replaced",
 							   (unsigned long) replaced, (long long) replaced,
 							   GetDatabaseEncodingName())));
-	PG_RETURN_TEXT_P(cstring_to_text(output));
+	return PointerGetDatum(cstring_to_text(output));
+}
+
+static Datum
+return_output(FunctionCallInfo fcinfo, const char *member)
+{
+	int max_bytes = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1);
+	const char *location;
+	S3Uri uri;
+	S3Content content;
+
+	if (!PG_ARGISNULL(1) && max_bytes < 1)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("argument \"max_bytes\" must be at least 1"),
+						errhint("Leave it out, or NULL, for all of the output.")));
+
+	location = get_location(fcinfo->args, member);
+	if (location == NULL)
+		PG_RETURN_NULL();
+	if (!s3_uri_parse(location, &uri))
+		raise_no_uri(member);
+	s3_get_object(&uri, max_bytes, &content);
+	return as_text(&content);
 }
 
 ATHENA_CALC_FUNCTION(athena_calc_calculation_stdout);
@@ -77,4 +102,86 @@ Datum
 athena_calc_calculation_stderr(PG_FUNCTION_ARGS)
 {
 	return return_output(fcinfo, "Result.StdErrorS3Uri");
+}
+
+/* The only data object of a folder. */
+typedef struct OnlyObject
+{
+	char *key; /* NULL for none yet */
+	bool is_one_of_many;
+} OnlyObject;
+
+/* Markers, hidden and empty objects are no data: Spark and Hadoop leave them behind. */
+static bool
+consider_object(const S3Listed *object, void *context)
+{
+	OnlyObject *only = context;
+	const char *name = strrchr(object->key, '/');
+
+	name = name != NULL ? name + 1 : object->key;
+	if (object->size == 0 || name[0] == '_' || name[0] == '.' || name[0] == '\0')
+		return true;
+	only->is_one_of_many = only->key != NULL;
+	if (!only->is_one_of_many)
+		only->key = MemoryContextStrdup(CurTransactionContext, object->key);
+	return !only->is_one_of_many;
+}
+
+/* Reads the object itself, or says that there is none. */
+typedef struct ResultReading
+{
+	S3Uri uri;
+	S3Content content;
+} ResultReading;
+
+static void
+read_result(void *argument)
+{
+	ResultReading *reading = argument;
+
+	s3_get_object(&reading->uri, 0, &reading->content);
+}
+
+/* AWS documents a folder; an object has been seen, too. */
+static void
+find_result(ResultReading *reading, const char *location)
+{
+	OnlyObject only = {NULL, false};
+	ErrorData *error;
+	S3Uri folder = reading->uri;
+	size_t length = strlen(folder.key);
+
+	if (length > 0 && folder.key[length - 1] != '/')
+	{
+		if (catch_error(read_result, reading, &error))
+			return;
+		if (error->sqlerrcode != ERRCODE_UNDEFINED_OBJECT)
+			ReThrowError(error);
+		folder.key = psprintf("%s/", folder.key);
+	}
+	s3_list(&folder, consider_object, &only);
+	if (only.key == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("there is no result at \"%s\"", location)));
+	if (only.is_one_of_many)
+		ereport(ERROR, (errcode(ERRCODE_CARDINALITY_VIOLATION),
+						errmsg("there is more than one object at \"%s\"", location)));
+	reading->uri.key = only.key;
+	read_result(reading);
+}
+
+/* calculation_result(calculation_execution_id text) → text; NULL while there is none. */
+ATHENA_CALC_FUNCTION(athena_calc_calculation_result);
+Datum
+athena_calc_calculation_result(PG_FUNCTION_ARGS)
+{
+	const char *location = get_location(fcinfo->args, "Result.ResultS3Uri");
+	ResultReading reading;
+
+	if (location == NULL)
+		PG_RETURN_NULL();
+	if (!s3_uri_parse(location, &reading.uri))
+		raise_no_uri("Result.ResultS3Uri");
+	find_result(&reading, location);
+	return as_text(&reading.content);
 }

@@ -521,7 +521,7 @@ get(const AwsConfig *config, Credentials *credentials, bool renew)
 	if (place->identity[0] == '\0' || renew ||
 		(place->expiration != 0 && place->expiration <= aws_time() && place->refresh <= aws_time()))
 		fetch(&job);
-	else if (place->refresh <= aws_time())
+	else if (place->refresh <= aws_time() && !http_is_hurried())
 		refresh(&job);
 	place->used = ++uses;
 

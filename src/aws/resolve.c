@@ -43,11 +43,18 @@ aws_resolve_region(const AwsConfig *config, const char **origin)
 void
 aws_resolve_endpoint(const AwsConfig *config, const AwsService *service, AwsEndpoint *endpoint)
 {
+	aws_resolve_endpoint_in(config, service, aws_resolve_region(config, NULL), endpoint);
+}
+
+void
+aws_resolve_endpoint_in(const AwsConfig *config, const AwsService *service, const char *region,
+						AwsEndpoint *endpoint)
+{
 	AwsEndpointQuery query = {0};
 	const char *problem;
 
 	query.service = service->signing_name;
-	query.region = aws_resolve_region(config, NULL);
+	query.region = region;
 	query.url = config->values[service->endpoint_option];
 	query.use_fips = aws_config_is_true(config, AWS_OPTION_USE_FIPS_ENDPOINT);
 	query.use_dualstack = aws_config_is_true(config, AWS_OPTION_USE_DUALSTACK_ENDPOINT);

@@ -24,4 +24,8 @@ extern const char *aws_resolve_region(const AwsConfig *config, const char **orig
 extern void aws_resolve_endpoint(const AwsConfig *config, const AwsService *service,
 								 AwsEndpoint *endpoint);
 
+/* The same in a region that is known otherwise. */
+extern void aws_resolve_endpoint_in(const AwsConfig *config, const AwsService *service,
+									const char *region, AwsEndpoint *endpoint);
+
 #endif

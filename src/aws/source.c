@@ -30,6 +30,7 @@ typedef struct Reading
 	SourceReader read;
 	void *context;
 	MemoryContext memory;
+	bool answered;
 } Reading;
 
 static void
@@ -38,6 +39,7 @@ read_answer(AwsCall *call, const HttpResponse *response, void *context)
 	Reading *reading = context;
 	const char *problem;
 
+	reading->answered = true;
 	if (call->error.sqlstate == 0)
 	{
 		MemoryContext before = MemoryContextSwitchTo(reading->memory);
@@ -57,7 +59,7 @@ source_be_hasty(bool hasty)
 bool
 source_call(AwsCall *call, SourceReader read, void *context)
 {
-	Reading reading = {read, context, CurrentMemoryContext};
+	Reading reading = {read, context, CurrentMemoryContext, false};
 
 	if (is_hasty)
 	{
@@ -66,6 +68,11 @@ source_call(AwsCall *call, SourceReader read, void *context)
 			Min(call->timeout > 0 ? call->timeout : setting_request_timeout, HASTY_TIMEOUT_MS);
 	}
 	aws_call_send(&call, 1, read_answer, &reading);
+	if (!reading.answered)
+	{
+		call->error.sqlstate = ERRCODE_QUERY_CANCELED;
+		call->error.message = "there was no time for an answer";
+	}
 	return call->error.sqlstate == 0;
 }
 

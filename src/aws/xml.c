@@ -17,7 +17,11 @@ typedef struct XmlReader
 	int count;
 	ByteBuffer path;
 	int depth;
-	XmlWanted *current; /* whose text is being read */
+	XmlWanted *current;   /* whose text is being read */
+	const char *row_path; /* NULL for no rows */
+	XmlTake take;
+	void *context;
+	bool failed;
 } XmlReader;
 
 static void XMLCALL
@@ -47,6 +51,23 @@ start_element(void *context, const XML_Char *name, const XML_Char **attributes)
 	}
 }
 
+static void
+end_row(XmlReader *reader)
+{
+	for (int i = 0; i < reader->count; i++)
+		reader->failed = reader->failed || reader->wanted[i].text.failed;
+	if (reader->failed || !reader->take(reader->wanted, reader->context))
+	{
+		reader->failed = true;
+		XML_StopParser(reader->parser, XML_FALSE);
+	}
+	for (int i = 0; i < reader->count; i++)
+	{
+		reader->wanted[i].found = false;
+		buffer_reset(&reader->wanted[i].text);
+	}
+}
+
 static void XMLCALL
 end_element(void *context, const XML_Char *name)
 {
@@ -57,6 +78,8 @@ end_element(void *context, const XML_Char *name)
 	reader->current = NULL;
 	if (reader->path.failed)
 		return;
+	if (reader->row_path != NULL && strcmp(reader->path.data, reader->row_path) == 0)
+		end_row(reader);
 	reader->path.length -= length < reader->path.length ? length + 1 : length;
 	reader->path.data[reader->path.length] = '\0';
 }
@@ -84,25 +107,42 @@ start_document_type(void *context, const XML_Char *name, const XML_Char *system_
 	XML_StopParser(reader->parser, XML_FALSE);
 }
 
+static bool
+read_document(XmlReader *reader, const char *document, size_t length)
+{
+	bool read;
+
+	reader->parser = XML_ParserCreate(NULL);
+	if (reader->parser == NULL)
+		return false;
+	XML_SetUserData(reader->parser, reader);
+	XML_SetElementHandler(reader->parser, start_element, end_element);
+	XML_SetCharacterDataHandler(reader->parser, character_data);
+	XML_SetStartDoctypeDeclHandler(reader->parser, start_document_type);
+	read = XML_Parse(reader->parser, document, (int) length, 1) == XML_STATUS_OK;
+	XML_ParserFree(reader->parser);
+
+	read = read && !reader->path.failed && !reader->failed;
+	for (int i = 0; i < reader->count; i++)
+		read = read && !reader->wanted[i].text.failed;
+	buffer_free(&reader->path);
+	return read;
+}
+
 bool
 xml_read(const char *document, size_t length, XmlWanted *wanted, int count)
 {
 	XmlReader reader = {.wanted = wanted, .count = count};
-	bool read;
 
-	reader.parser = XML_ParserCreate(NULL);
-	if (reader.parser == NULL)
-		return false;
-	XML_SetUserData(reader.parser, &reader);
-	XML_SetElementHandler(reader.parser, start_element, end_element);
-	XML_SetCharacterDataHandler(reader.parser, character_data);
-	XML_SetStartDoctypeDeclHandler(reader.parser, start_document_type);
-	read = XML_Parse(reader.parser, document, (int) length, 1) == XML_STATUS_OK;
-	XML_ParserFree(reader.parser);
+	return read_document(&reader, document, length);
+}
 
-	read = read && !reader.path.failed;
-	for (int i = 0; i < count; i++)
-		read = read && !wanted[i].text.failed;
-	buffer_free(&reader.path);
-	return read;
+bool
+xml_read_rows(const char *document, size_t length, const char *row_path, XmlWanted *wanted,
+			  int count, XmlTake take, void *context)
+{
+	XmlReader reader = {
+		.wanted = wanted, .count = count, .row_path = row_path, .take = take, .context = context};
+
+	return read_document(&reader, document, length);
 }

@@ -24,4 +24,14 @@ typedef struct XmlWanted
  */
 extern bool xml_read(const char *document, size_t length, XmlWanted *wanted, int count);
 
+/* Takes a row, whose texts are emptied behind it. False for no memory. Below expat: must not throw. */
+typedef bool (*XmlTake)(XmlWanted *wanted, void *context);
+
+/*
+ * The same for elements that repeat: `take` is called at the end of each element at `row_path`, with the texts of what
+ * is wanted in it. The caller frees the texts.
+ */
+extern bool xml_read_rows(const char *document, size_t length, const char *row_path,
+						  XmlWanted *wanted, int count, XmlTake take, void *context);
+
 #endif

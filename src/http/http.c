@@ -14,6 +14,7 @@
 #include "http/descriptor.h"
 #include "http/transfer.h"
 #include "http/wait.h"
+#include "miscadmin.h"
 #include "storage/ipc.h"
 
 /* Idle transfers that are kept; each holds some 10 kB. Connections are kept apart from them, by curl. */
@@ -38,6 +39,7 @@ static CURLM *multi = NULL;
 static dlist_head active_transfers = DLIST_STATIC_INIT(active_transfers);
 static dlist_head idle_transfers = DLIST_STATIC_INIT(idle_transfers);
 static int idle_transfer_count = 0;
+static int64 hurry_until = 0; /* 0 for no hurry */
 
 int64
 http_now(void)
@@ -344,15 +346,45 @@ leave_nothing_under_way(void)
 	descriptor_release_unused();
 }
 
+void
+http_hurry(int64 until)
+{
+	if (until != 0)
+		leave_nothing_under_way();
+	hurry_until = until;
+}
+
+bool
+http_is_hurried(void)
+{
+	return hurry_until != 0;
+}
+
+/* Whether a run in a hurry has no time left, or somebody has lost patience. */
+static bool
+is_given_up(void)
+{
+	return hurry_until != 0 && (http_now() >= hurry_until || QueryCancelPending || ProcDiePending);
+}
+
+/* When there is something to do whatever the sockets do; -1 for never. */
+static int64
+next_due_of_all(const HttpRun *run)
+{
+	int64 due = next_due(run);
+
+	return hurry_until != 0 && (due < 0 || hurry_until < due) ? hurry_until : due;
+}
+
 static void
 run_to_the_end(HttpRun *run)
 {
 	PG_TRY();
 	{
-		while (run->remaining > 0)
+		while (run->remaining > 0 && !is_given_up())
 		{
 			send_due_exchanges(run);
-			http_wait(multi, next_due(run));
+			http_wait(multi, next_due_of_all(run));
 			finish_done_transfers(run);
 			if (descriptor_was_refused())
 				finish_refused_transfers(run);

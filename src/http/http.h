@@ -82,6 +82,16 @@ typedef struct HttpCaller
 extern void http_run(HttpExchange **exchanges, int count, int concurrency,
 					 const HttpCaller *caller);
 
+/*
+ * For what is still to be said when a statement ends early: until it is called with 0, a run ends at this time (on
+ * the clock of http_now()) or when another interrupt comes, with what is not done left undone. The caller holds
+ * interrupts. What an error has left under way is dropped.
+ */
+extern void http_hurry(int64 until);
+
+/* Whether runs are in such a hurry. */
+extern bool http_is_hurried(void);
+
 /* The value of a header (any case), its length in `length`; NULL where the answer has none. */
 extern const char *http_response_header(const HttpResponse *response, const char *name,
 										size_t *length);

@@ -1,0 +1,142 @@
+/*
+ * poll.c
+ *		Waiting for Athena. See poll.h.
+ */
+#include "athena/poll.h"
+
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "settings.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#define FIRST_PAUSE_US 250000
+
+/* What a pause is multiplied by to get the next. */
+#define GROWTH 1.5
+
+/* A pause is shorter by up to this part of it. */
+#define JITTER 0.2
+
+/* Trouble is borne for so many of the longest pauses. */
+#define TROUBLE_PAUSES 4
+
+/* A wait of more than this is as good as one without an end. */
+#define MAX_TIMEOUT_US (INT64CONST(100) * 365 * USECS_PER_DAY)
+
+static int64
+longest_pause(void)
+{
+	return (int64) setting_max_poll_interval * 1000;
+}
+
+/* A time-out in microseconds; a month has 30 days. */
+static int64
+timeout_us(const Interval *timeout)
+{
+	double length = (double) timeout->time + (double) timeout->day * (double) USECS_PER_DAY +
+					(double) timeout->month * DAYS_PER_MONTH * (double) USECS_PER_DAY;
+
+	if (length < 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("argument \"timeout\" must not be negative"),
+						errhint("Leave it out, or NULL, to wait without an end.")));
+	return length > (double) MAX_TIMEOUT_US ? MAX_TIMEOUT_US : (int64) length;
+}
+
+void
+poll_begin(Poll *poll, const Interval *timeout)
+{
+	memset(poll, 0, sizeof(*poll));
+	if (timeout != NULL)
+		poll->deadline = http_now() + timeout_us(timeout);
+	aws_config_get(&poll->config);
+	for (int i = 0; i < AWS_OPTION_COUNT; i++)
+		poll->config.values[i] = pstrdup(poll->config.values[i]);
+	poll_hasten(poll);
+}
+
+void
+poll_hasten(Poll *poll)
+{
+	poll->pause = Min(FIRST_PAUSE_US, longest_pause());
+}
+
+bool
+poll_is_over(const Poll *poll)
+{
+	return poll->deadline != 0 && http_now() >= poll->deadline;
+}
+
+/*
+ * Ends the transaction, so that the wait holds no snapshot and no lock. What the catalogs were looked at with counts
+ * as a snapshot, too.
+ */
+static void
+commit(void)
+{
+	MemoryContext before = CurrentMemoryContext;
+
+	SPI_commit();
+	SPI_start_transaction();
+	MemoryContextSwitchTo(before);
+	InvalidateCatalogSnapshot();
+}
+
+bool
+poll_pause(Poll *poll)
+{
+	static uint32 wait_event = 0;
+	int64 now = http_now();
+	int64 until = now + (int64) ((double) poll->pause * (1 - JITTER * random_fraction()));
+
+	if (poll->deadline != 0 && now >= poll->deadline)
+		return false;
+	if (poll->deadline != 0 && until > poll->deadline)
+		until = poll->deadline;
+	if (poll->commits)
+		commit();
+	if (wait_event == 0)
+		wait_event = named_wait_event("AthenaCalcPoll");
+	for (; now < until; now = http_now())
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 (long) ((until - now + 999) / 1000), wait_event);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+	poll->pause = Min((int64) ((double) poll->pause * GROWTH), longest_pause());
+	return true;
+}
+
+bool
+poll_forgives(Poll *poll, const AwsError *error)
+{
+	switch (error->sqlstate)
+	{
+		case ERRCODE_CONFIGURATION_LIMIT_EXCEEDED:
+			/* It asks us to ask less often. */
+			poll->trouble = 0;
+			poll->pause = longest_pause();
+			return true;
+		case ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION:
+		case ERRCODE_CONNECTION_FAILURE:
+		case ERRCODE_SYSTEM_ERROR:
+			if (poll->trouble == 0)
+				poll->trouble = http_now();
+			return http_now() < poll->trouble + TROUBLE_PAUSES * longest_pause();
+		default:
+			poll->trouble = 0;
+			return false;
+	}
+}
+
+void
+poll_report(const char *what, const char *id, const char **before, const char *state)
+{
+	if (*before != NULL && strcmp(*before, state) == 0)
+		return;
+	*before = pstrdup(state);
+	if (setting_progress)
+		ereport(NOTICE, (errmsg("%s %s: %s", what, id, state)));
+}

@@ -1,0 +1,48 @@
+/*
+ * poll.h
+ *		Waiting for Athena, which tells nobody anything by itself: how often to ask, and for how long.
+ *
+ * A pause is a wait for PostgreSQL's latch: a cancel ends it at once. The first is a quarter of a second; they grow to
+ * athena_calc.max_poll_interval, each at random a little shorter, so that many waits do not ask all together.
+ * https://docs.aws.amazon.com/athena/latest/ug/events-ref-athena.html knows no event for calculations.
+ */
+#ifndef ATHENA_CALC_ATHENA_POLL_H
+#define ATHENA_CALC_ATHENA_POLL_H
+
+#include "athena/execute.h"
+#include "datatype/timestamp.h"
+
+typedef struct Poll
+{
+	AwsConfig config; /* a copy: it lasts as long as the wait, whatever is set meanwhile */
+	int64 deadline;   /* on the clock of http_now(); 0 for never */
+	int64 pause;      /* the next, in microseconds */
+	int64 trouble;    /* since when every request has failed; 0 for not */
+	bool commits;     /* whether each pause is preceded by a commit */
+} Poll;
+
+/*
+ * Begins a wait with the current configuration; `timeout` may be NULL. Memory is of the current context. Throws 22023
+ * for a time below zero, and what aws_config_get() throws.
+ */
+extern void poll_begin(Poll *poll, const Interval *timeout);
+
+/* Begins with short pauses again: what is waited for is about to change. */
+extern void poll_hasten(Poll *poll);
+
+/* Whether the time is up. */
+extern bool poll_is_over(const Poll *poll);
+
+/* Pauses, no longer than the time that is left. False when none is. Throws what CHECK_FOR_INTERRUPTS throws. */
+extern bool poll_pause(Poll *poll);
+
+/*
+ * Whether a request that failed may be made again after a pause: throttling always, trouble of the service or on the
+ * way for a while. What succeeds, or is refused, ends the trouble.
+ */
+extern bool poll_forgives(Poll *poll, const AwsError *error);
+
+/* Says in a NOTICE that something has another state than before, where athena_calc.progress is on. */
+extern void poll_report(const char *what, const char *id, const char **before, const char *state);
+
+#endif

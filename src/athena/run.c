@@ -1,0 +1,430 @@
+/*
+ * run.c
+ *		run_calculation and CALL run: a calculation from its code to its end, in one statement.
+ *
+ * What was started is stopped however the statement ends early (errand.h). The procedure is the function with a commit
+ * before each pause, so that a long run holds back no vacuum.
+ */
+#include "athena/activity.h"
+#include "athena/calculation.h"
+#include "athena/code.h"
+#include "athena/errand.h"
+#include "athena/function.h"
+#include "athena/session.h"
+#include "aws/catch.h"
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "s3/object.h"
+#include "aws/encoding.h"
+#include "settings.h"
+#include "utils/builtins.h"
+#include "utils/portal.h"
+#include "utils/timestamp.h"
+#include "utils/typcache.h"
+
+/* How much of what a failed calculation wrote to standard error stands in the error's DETAIL. */
+#define STDERR_BYTES 4096
+
+/* By this whoever looks for what a crash of the server left behind finds it. */
+#define OWN_SESSION_DESCRIPTION "athena_calc.run_calculation"
+
+#define SQLSTATE_FAILED MAKE_SQLSTATE('S', 'P', '0', '0', '1')
+#define SQLSTATE_CANCELED MAKE_SQLSTATE('S', 'P', '0', '0', '2')
+#define SQLSTATE_TIMED_OUT MAKE_SQLSTATE('S', 'P', '0', '0', '3')
+#define SQLSTATE_BUSY MAKE_SQLSTATE('S', 'P', '0', '0', '4')
+
+/* The arguments of both, in their order. */
+enum
+{
+	RUN_CODE_BLOCK,
+	RUN_SESSION_ID,
+	RUN_SESSION_NAME,
+	RUN_WORK_GROUP,
+	RUN_DESCRIPTION,
+	RUN_TIMEOUT,
+	RUN_PARAMS,
+	RUN_SESSION_OPTIONS,
+	RUN_CODE_S3_URI,
+	RUN_ARGUMENTS
+};
+
+typedef struct Run
+{
+	NullableDatum arguments[RUN_ARGUMENTS]; /* copies that outlive transactions */
+	Poll poll;
+	Errand errand;
+	NullableDatum start[START_CALCULATION_ARGUMENTS];
+	NullableDatum session_start[START_SESSION_ARGUMENTS];
+	char *session_id;
+	bool own_session;
+	WaitedCalculation *calculation;
+} Run;
+
+/* Copies the arguments into the current memory context. */
+static void
+copy_arguments(FunctionCallInfo fcinfo, Run *run)
+{
+	for (int i = 0; i < RUN_ARGUMENTS; i++)
+	{
+		run->arguments[i] = fcinfo->args[i];
+		if (run->arguments[i].isnull)
+			continue;
+		if (i == RUN_TIMEOUT)
+		{
+			Interval *copy = palloc(sizeof(Interval));
+
+			*copy = *DatumGetIntervalP(fcinfo->args[i].value);
+			run->arguments[i].value = IntervalPGetDatum(copy);
+		}
+		else
+			run->arguments[i].value = PointerGetDatum(PG_DETOAST_DATUM_COPY(fcinfo->args[i].value));
+	}
+	if (!run->arguments[RUN_SESSION_ID].isnull)
+	{
+		if (!run->arguments[RUN_SESSION_NAME].isnull)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("session_id and session_name exclude each other")));
+		if (!run->arguments[RUN_SESSION_OPTIONS].isnull)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("session_options are for a session that is started, not for "
+								   "one that is given")));
+	}
+}
+
+pg_noreturn static void
+raise_timed_out(const char *what)
+{
+	ereport(ERROR, (errcode(SQLSTATE_TIMED_OUT), errmsg("timed out: %s", what)));
+}
+
+/* Whether a refusal is the service's own: then nothing was started. */
+static bool
+is_refusal(const AthenaRequest *request)
+{
+	return request->error.from_service && request->error.http_status < 500;
+}
+
+static void
+wait_until_idle(Run *run)
+{
+	SessionRow row;
+
+	session_wait(&run->poll, CStringGetTextDatum(run->session_id), &row);
+	if (strcmp(row.state, "IDLE") != 0)
+		raise_timed_out(psprintf("session %s is still %s", run->session_id, row.state));
+}
+
+/* Starts a session that nobody else knows of, and that is terminated whatever happens. */
+static void
+start_own_session(Run *run)
+{
+	NullableDatum description = {.value = CStringGetTextDatum(OWN_SESSION_DESCRIPTION)};
+	AthenaRequest request = {.operation = &operation_start_session,
+							 .arguments = run->session_start};
+
+	session_start_arguments(run->session_start, run->arguments[RUN_WORK_GROUP], description,
+							run->arguments[RUN_SESSION_OPTIONS]);
+	for (;;)
+	{
+		run->errand.session_start = run->session_start;
+		athena_request(&run->poll.config, &request, 1);
+		if (request.error.sqlstate == 0)
+			break;
+		if (is_refusal(&request))
+			run->errand.session_start = NULL;
+		if (!poll_forgives(&run->poll, &request.error) || !poll_pause(&run->poll))
+			athena_request_raise(&request);
+	}
+	run->session_id = TextDatumGetCString(request.values[0]);
+	run->errand.session_id = run->session_id;
+	run->errand.session_start = NULL;
+	run->own_session = true;
+	poll_hasten(&run->poll);
+	wait_until_idle(run);
+}
+
+static void
+find_session(Run *run)
+{
+	if (!run->arguments[RUN_SESSION_ID].isnull)
+		run->session_id = TextDatumGetCString(run->arguments[RUN_SESSION_ID].value);
+	else if (!run->arguments[RUN_SESSION_NAME].isnull)
+		run->session_id =
+			session_acquire(&run->poll, run->arguments[RUN_SESSION_NAME],
+							run->arguments[RUN_WORK_GROUP], run->arguments[RUN_SESSION_OPTIONS]);
+	else
+		start_own_session(run);
+}
+
+/* Starts the calculation, when its turn has come: a session takes one at a time. */
+static void
+start_calculation(Run *run)
+{
+	char token[AWS_UUID_SIZE];
+	AthenaRequest request = {.operation = &operation_start_calculation_execution,
+							 .arguments = run->start};
+
+	aws_generate_uuid(token);
+	run->start[START_CALCULATION_SESSION_ID].value = CStringGetTextDatum(run->session_id);
+	run->start[START_CALCULATION_DESCRIPTION] = run->arguments[RUN_DESCRIPTION];
+	run->start[START_CALCULATION_TOKEN].value = CStringGetTextDatum(token);
+	for (;;)
+	{
+		run->errand.calculation_start = run->start;
+		athena_request(&run->poll.config, &request, 1);
+		if (request.error.sqlstate == 0)
+			break;
+		if (is_refusal(&request))
+			run->errand.calculation_start = NULL;
+		if (request.error.sqlstate == SQLSTATE_BUSY)
+		{
+			wait_until_idle(run);
+			continue;
+		}
+		if (!poll_forgives(&run->poll, &request.error) || !poll_pause(&run->poll))
+			athena_request_raise(&request);
+	}
+	run->errand.calculation_id = TextDatumGetCString(request.values[0]);
+	run->errand.calculation_start = NULL;
+	run->calculation = calculations_wait_for(&request.values[0], 1);
+	poll_hasten(&run->poll);
+}
+
+static void
+follow_calculation(Run *run)
+{
+	activity_wait_for(run->errand.calculation_id, run->session_id);
+	while (calculations_ask(&run->poll, run->calculation, 1) > 0)
+	{
+		if (run->calculation->last.error.sqlstate == 0)
+			activity_set_state(calculation_state(run->calculation));
+		if (!poll_pause(&run->poll))
+			raise_timed_out(psprintf("calculation %s has not ended", run->errand.calculation_id));
+	}
+	if (run->calculation->last.error.sqlstate != 0)
+		athena_request_raise(&run->calculation->last);
+	run->errand.calculation_id = NULL; /* it has ended: there is nothing to stop */
+}
+
+static const char *
+column_text(const Run *run, int column)
+{
+	const AthenaRequest *last = &run->calculation->last;
+
+	return last->nulls[column] ? "" : TextDatumGetCString(last->values[column]);
+}
+
+/* The end of standard error. */
+typedef struct Stderr
+{
+	const char *uri;
+	char *text;
+} Stderr;
+
+static void
+read_stderr(void *argument)
+{
+	Stderr *what = argument;
+	S3Uri uri;
+	S3Content content;
+
+	if (!s3_uri_parse(what->uri, &uri))
+		ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION), errmsg("it is no S3 URI")));
+	s3_get_object(&uri, STDERR_BYTES, &content);
+	what->text = encoding_from_bytes(content.bytes, content.length, NULL);
+}
+
+/* Raises how a calculation that was not COMPLETED ended, with all that its user has to know. */
+static void
+raise_failure(Run *run, const char *state)
+{
+	const char *id = TextDatumGetCString(run->calculation->id.value);
+	const char *reason = column_text(run, CALCULATION_REASON);
+	Stderr standard_error = {column_text(run, CALCULATION_STD_ERROR), ""};
+	const char *detail;
+	ErrorData *error;
+
+	if (standard_error.uri[0] == '\0')
+		detail = "Athena gives no standard error of it.";
+	else if (!catch_error(read_stderr, &standard_error, &error))
+		detail = psprintf("Its standard error at %s could not be read: %s", standard_error.uri,
+						  error->message);
+	else if (standard_error.text[0] == '\0')
+		detail = "Its standard error is empty.";
+	else
+		detail = standard_error.text;
+	ereport(
+		ERROR,
+		(errcode(strcmp(state, "CANCELED") == 0 ? SQLSTATE_CANCELED : SQLSTATE_FAILED),
+		 errmsg("calculation %s%s%s", strcmp(state, "CANCELED") == 0 ? "was canceled" : "failed",
+				reason[0] != '\0' ? ": " : "", reason),
+		 errdetail_internal("%s", detail),
+		 errhint("Calculation %s in session %s%s%s.", id, run->session_id,
+				 standard_error.uri[0] != '\0' ? ", standard error at " : "", standard_error.uri)));
+}
+
+/* A session of its own is terminated when all went well, too; there a failure is not the calculation's. */
+static void
+end_own_session(Run *run)
+{
+	NullableDatum argument = {.value = CStringGetTextDatum(run->session_id)};
+	AthenaRequest request = {.operation = &operation_terminate_session, .arguments = &argument};
+
+	athena_request(&run->poll.config, &request, 1);
+	if (request.error.sqlstate != 0)
+		ereport(WARNING, (errmsg("session %s could not be terminated: %s", run->session_id,
+								 request.error.message),
+						  errhint("Terminate it with athena_calc.terminate_session, or it costs "
+								  "until its idle time-out.")));
+	run->errand.session_id = NULL;
+}
+
+static void
+run_to_the_end(Run *run)
+{
+	const char *state;
+
+	run->start[START_CALCULATION_CODE_BLOCK].value =
+		code_prepare(run->arguments[RUN_CODE_BLOCK], run->arguments[RUN_PARAMS],
+					 run->arguments[RUN_CODE_S3_URI]);
+	find_session(run);
+	start_calculation(run);
+	follow_calculation(run);
+	state = calculation_state(run->calculation);
+	if (strcmp(state, "COMPLETED") != 0)
+		raise_failure(run, state);
+	if (run->own_session)
+		end_own_session(run);
+	activity_end();
+}
+
+/* What the setting says about a calculation that is to be left running. A session of its own takes it along. */
+static char *
+leave_calculation(Run *run)
+{
+	char *left;
+
+	if (setting_on_cancel != ON_CANCEL_LEAVE || run->own_session ||
+		run->errand.calculation_id == NULL)
+		return NULL;
+	left = psprintf("calculation %s: left running (athena_calc.on_cancel)",
+					run->errand.calculation_id);
+	run->errand.calculation_id = NULL;
+	run->errand.calculation_start = NULL;
+	return left;
+}
+
+/* Adds what became of what was started to the error that ended the run, and lets it go on. */
+static void
+end_early(Run *run)
+{
+	ErrorData *error;
+	char *left;
+	char *outcome;
+
+	MemoryContextSwitchTo(run->errand.context);
+	error = CopyErrorData();
+	FlushErrorState();
+	left = leave_calculation(run);
+	outcome = errand_carry_out(&run->errand);
+	if (left != NULL)
+		outcome = outcome != NULL ? psprintf("%s\n%s", left, outcome) : left;
+	if (outcome != NULL)
+		error->detail =
+			error->detail != NULL ? psprintf("%s\n%s", error->detail, outcome) : outcome;
+	ReThrowError(error);
+}
+
+/* Runs a calculation with the arguments of a function or procedure; its row is in run->calculation. */
+static void
+run_calculation(FunctionCallInfo fcinfo, Run *run, bool commits)
+{
+	memset(run, 0, sizeof(*run));
+	copy_arguments(fcinfo, run);
+	poll_begin(&run->poll, run->arguments[RUN_TIMEOUT].isnull
+							   ? NULL
+							   : DatumGetIntervalP(run->arguments[RUN_TIMEOUT].value));
+	run->poll.commits = commits;
+	run->errand.config = &run->poll.config;
+	errand_begin(&run->errand);
+	PG_TRY();
+	{
+		run_to_the_end(run);
+	}
+	PG_CATCH();
+	{
+		end_early(run);
+	}
+	PG_END_TRY();
+	errand_end(&run->errand);
+}
+
+/* run_calculation(…) → one row of calculation_execution */
+ATHENA_CALC_FUNCTION(athena_calc_run_calculation);
+Datum
+athena_calc_run_calculation(PG_FUNCTION_ARGS)
+{
+	RowSink sink;
+	Run *run = palloc(sizeof(Run));
+
+	function_open_sink(fcinfo, CALCULATION_COLUMNS, &sink);
+	run_calculation(fcinfo, run, false);
+	function_put_row(run->calculation->last.values, run->calculation->last.nulls, &sink);
+	return (Datum) 0;
+}
+
+static void
+check_can_commit(FunctionCallInfo fcinfo)
+{
+	const CallContext *call = (const CallContext *) fcinfo->context;
+
+	if (call != NULL && IsA(call, CallContext) && !call->atomic && !IsSubTransaction())
+		return;
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+		 errmsg("athena_calc.run cannot commit here"),
+		 errdetail(
+			 "It commits before each pause, which it can as a statement of its own only: not in a "
+			 "transaction block, a string of several statements, a function, or a block "
+			 "with EXCEPTION."),
+		 errhint("Use SELECT * FROM athena_calc.run_calculation(…) here.")));
+}
+
+/* CALL run(…, INOUT result calculation_execution) */
+ATHENA_CALC_FUNCTION(athena_calc_run);
+Datum
+athena_calc_run(PG_FUNCTION_ARGS)
+{
+	MemoryContext before = CurrentMemoryContext;
+	MemoryContext context;
+	TupleDesc descriptor;
+	TupleDesc row;
+	Datum value;
+	bool null = false;
+	Run *run;
+
+	check_can_commit(fcinfo);
+	/* What lasts longer than a transaction; PortalContext is there as long as CALL is. */
+	context = AllocSetContextCreate(PortalContext, "athena_calc run", ALLOCSET_DEFAULT_SIZES);
+	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect_ext failed");
+	MemoryContextSwitchTo(context);
+	run = palloc(sizeof(Run));
+	run_calculation(fcinfo, run, true);
+	SPI_finish();
+	MemoryContextSwitchTo(before);
+
+	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE ||
+		descriptor->natts != 1)
+		elog(ERROR, "athena_calc.run is not declared as it should be");
+	row = lookup_rowtype_tupdesc(TupleDescAttr(descriptor, 0)->atttypid, -1);
+	value = HeapTupleGetDatum(
+		heap_form_tuple(row, run->calculation->last.values, run->calculation->last.nulls));
+	ReleaseTupleDesc(row);
+	value = HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(descriptor), &value, &null));
+	MemoryContextDelete(context);
+	return value;
+}

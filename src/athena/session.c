@@ -1,0 +1,356 @@
+/*
+ * session.c
+ *		Sessions to run in: waited for, found by name, started. See session.h.
+ */
+#include "athena/session.h"
+
+#include "athena/activity.h"
+#include "athena/function.h"
+#include "common/hashfn.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "settings.h"
+#include "storage/lock.h"
+#include "utils/builtins.h"
+#include "utils/numeric.h"
+
+#define DEFAULT_MAX_CONCURRENT_DPUS 20
+
+/* Tells our advisory locks from those that users take. */
+#define LOCK_CLASS 0x61746865
+
+static bool
+is_one_of(const char *state, const char *const *states)
+{
+	for (; *states != NULL; states++)
+	{
+		if (strcmp(state, *states) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* https://docs.aws.amazon.com/athena/latest/APIReference/API_SessionStatus.html */
+static const char *const states_that_end[] = {"TERMINATING", "TERMINATED", "FAILED", "DEGRADED",
+											  NULL};
+
+static const char *
+text_or_empty(const Datum *values, const bool *nulls, int column)
+{
+	return nulls[column] ? "" : TextDatumGetCString(values[column]);
+}
+
+static void
+raise_ended(const char *id, const SessionRow *row)
+{
+	const char *reason = text_or_empty(row->values, row->nulls, SESSION_STATUS_REASON);
+
+	ereport(ERROR,
+			(errcode(MAKE_SQLSTATE('S', 'P', '0', '0', '5')),
+			 errmsg("session %s is %s%s%s", id, row->state, reason[0] != '\0' ? ": " : "", reason),
+			 errhint("Start another session.")));
+}
+
+/* Asks how a session stands. False where it is worth asking again. */
+static bool
+ask(Poll *poll, Datum session_id, SessionRow *row)
+{
+	NullableDatum argument = {.value = session_id};
+	AthenaRequest request = {.operation = &operation_get_session_status, .arguments = &argument};
+
+	athena_request(&poll->config, &request, 1);
+	if (request.error.sqlstate != 0)
+	{
+		if (!poll_is_over(poll) && poll_forgives(poll, &request.error))
+			return false;
+		athena_request_raise(&request);
+	}
+	poll->trouble = 0;
+	row->values = request.values;
+	row->nulls = request.nulls;
+	row->state = text_or_empty(request.values, request.nulls, SESSION_STATUS_STATE);
+	return true;
+}
+
+void
+session_wait(Poll *poll, Datum session_id, SessionRow *row)
+{
+	const char *id = TextDatumGetCString(session_id);
+	const char *reported = NULL;
+
+	activity_wait_for(NULL, id);
+	for (;;)
+	{
+		if (ask(poll, session_id, row))
+		{
+			poll_report("session", id, &reported, row->state);
+			activity_set_state(row->state);
+			if (is_one_of(row->state, states_that_end))
+				raise_ended(id, row);
+			if (strcmp(row->state, "IDLE") == 0 || poll_is_over(poll))
+				return;
+		}
+		poll_pause(poll);
+	}
+}
+
+/* A value of session_options as an argument has it. */
+static Datum
+option_value(const AthenaArgument *argument, JsonbValue *value)
+{
+	switch (argument->kind)
+	{
+		case ATHENA_INT:
+			if (value->type == jbvNumeric)
+				return DirectFunctionCall1(numeric_int4, NumericGetDatum(value->val.numeric));
+			break;
+		case ATHENA_BOOLEAN:
+			if (value->type == jbvBool)
+				return BoolGetDatum(value->val.boolean);
+			break;
+		case ATHENA_JSONB:
+		case ATHENA_TAGS:
+			if (value->type == jbvBinary)
+				return JsonbPGetDatum(JsonbValueToJsonb(value));
+			break;
+		default:
+			if (value->type == jbvString)
+				return PointerGetDatum(
+					cstring_to_text_with_len(value->val.string.val, value->val.string.len));
+			break;
+	}
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("session option \"%s\" has a value of another type than the argument of "
+						   "start_session",
+						   argument->name)));
+}
+
+static void
+set_option(NullableDatum *arguments, const char *name, JsonbValue *value)
+{
+	for (int i = 0; i < START_SESSION_ARGUMENTS; i++)
+	{
+		const AthenaArgument *argument = &operation_start_session.arguments[i];
+
+		if (strcmp(argument->name, name) != 0 || i == START_SESSION_TOKEN)
+			continue;
+		if ((i == START_SESSION_WORK_GROUP || i == START_SESSION_DESCRIPTION) &&
+			!arguments[i].isnull)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("session option \"%s\" is given by an argument already", name)));
+		arguments[i].isnull = value->type == jbvNull;
+		if (!arguments[i].isnull)
+			arguments[i].value = option_value(argument, value);
+		return;
+	}
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("there is no session option \"%s\"", name),
+					errhint("The options are the arguments of athena_calc.start_session, by "
+							"name.")));
+}
+
+void
+session_start_arguments(NullableDatum *arguments, NullableDatum work_group,
+						NullableDatum description, NullableDatum options)
+{
+	char token[AWS_UUID_SIZE];
+
+	for (int i = 0; i < START_SESSION_ARGUMENTS; i++)
+		arguments[i] = (NullableDatum){.isnull = true};
+	arguments[START_SESSION_WORK_GROUP] = work_group;
+	arguments[START_SESSION_DESCRIPTION] = description;
+	arguments[START_SESSION_MAX_CONCURRENT_DPUS] =
+		(NullableDatum){.value = Int32GetDatum(DEFAULT_MAX_CONCURRENT_DPUS)};
+	aws_generate_uuid(token);
+	arguments[START_SESSION_TOKEN] = (NullableDatum){.value = CStringGetTextDatum(token)};
+
+	if (!options.isnull)
+	{
+		Jsonb *object = DatumGetJsonbP(options.value);
+		JsonbIterator *iterator;
+		JsonbIteratorToken step;
+		JsonbValue value;
+
+		if (!JB_ROOT_IS_OBJECT(object))
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("session_options must be a JSON object")));
+		iterator = JsonbIteratorInit(&object->root);
+		while ((step = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+		{
+			char *name;
+
+			if (step != WJB_KEY)
+				continue;
+			name = pnstrdup(value.val.string.val, value.val.string.len);
+			JsonbIteratorNext(&iterator, &value, true);
+			set_option(arguments, name, &value);
+		}
+	}
+}
+
+/* The best session of a name so far. */
+typedef struct Candidate
+{
+	const char *name;
+	MemoryContext context;
+	char *id; /* NULL for none */
+	int rank; /* 0 is the best */
+} Candidate;
+
+/* In what order sessions are taken; others are passed over. */
+static const char *const useful_states[] = {"IDLE", "CREATED", "CREATING", "BUSY"};
+
+static void
+consider(Datum *values, bool *nulls, void *context)
+{
+	Candidate *best = context;
+	const char *state;
+
+	if (nulls[SESSION_SUMMARY_ID] || nulls[SESSION_SUMMARY_DESCRIPTION] ||
+		strcmp(TextDatumGetCString(values[SESSION_SUMMARY_DESCRIPTION]), best->name) != 0)
+		return;
+	state = text_or_empty(values, nulls, SESSION_SUMMARY_STATE);
+	for (int i = 0; i < (int) lengthof(useful_states) && (best->id == NULL || i < best->rank); i++)
+	{
+		if (strcmp(state, useful_states[i]) == 0)
+		{
+			best->id =
+				MemoryContextStrdup(best->context, TextDatumGetCString(values[SESSION_SUMMARY_ID]));
+			best->rank = i;
+			return;
+		}
+	}
+}
+
+static char *
+start(Poll *poll, const NullableDatum *arguments)
+{
+	AthenaRequest request = {.operation = &operation_start_session, .arguments = arguments};
+
+	do
+	{
+		athena_request(&poll->config, &request, 1);
+		if (request.error.sqlstate == 0)
+			return TextDatumGetCString(request.values[0]);
+	} while (!poll_is_over(poll) && poll_forgives(poll, &request.error) && poll_pause(poll));
+	athena_request_raise(&request);
+}
+
+/* Waits its turn for what only one backend of the cluster may do at a time. False when the time is up. */
+static bool
+lock(Poll *poll, LOCKTAG *tag)
+{
+	while (LockAcquire(tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
+	{
+		if (!poll_pause(poll))
+			return false;
+	}
+	poll_hasten(poll);
+	return true;
+}
+
+/* A session of that name, started where there is none. */
+typedef struct FoundSession
+{
+	char *id;
+	bool is_starting; /* it may have to be waited for */
+} FoundSession;
+
+static void
+find_or_start(Poll *poll, const char *name, NullableDatum *arguments, FoundSession *found)
+{
+	NullableDatum list[] = {
+		arguments[START_SESSION_WORK_GROUP], {.isnull = true}, {.isnull = true}};
+	Candidate best = {.name = name, .context = CurrentMemoryContext};
+
+	athena_list(&poll->config, &operation_list_sessions, list, consider, &best);
+	found->id = best.id != NULL ? best.id : start(poll, arguments);
+	found->is_starting = best.id == NULL || strncmp(useful_states[best.rank], "CREAT", 5) == 0;
+}
+
+char *
+session_acquire(Poll *poll, NullableDatum name, NullableDatum work_group, NullableDatum options)
+{
+	NullableDatum arguments[START_SESSION_ARGUMENTS];
+	const char *group;
+	char *name_text;
+	FoundSession *found = palloc(sizeof(FoundSession));
+	LOCKTAG tag;
+
+	if (name.isnull)
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("argument \"session_name\" must not be NULL")));
+	name_text = TextDatumGetCString(name.value);
+	if (name_text[0] == '\0')
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("argument \"session_name\" must not be empty")));
+	session_start_arguments(arguments, work_group, name, options);
+	group = arguments[START_SESSION_WORK_GROUP].isnull
+				? poll->config.values[AWS_OPTION_WORK_GROUP]
+				: TextDatumGetCString(arguments[START_SESSION_WORK_GROUP].value);
+
+	/* The lock is of the whole cluster, whatever the database. */
+	SET_LOCKTAG_ADVISORY(tag, InvalidOid, LOCK_CLASS,
+						 hash_bytes((const unsigned char *) group, (int) strlen(group)) ^
+							 hash_bytes((const unsigned char *) name_text, (int) strlen(name_text)),
+						 2);
+	if (!lock(poll, &tag))
+		ereport(ERROR, (errcode(MAKE_SQLSTATE('S', 'P', '0', '0', '3')),
+						errmsg("timed out: another backend looks for session \"%s\"", name_text)));
+	PG_TRY();
+	{
+		find_or_start(poll, name_text, arguments, found);
+	}
+	PG_FINALLY();
+	{
+		LockRelease(&tag, ExclusiveLock, true);
+	}
+	PG_END_TRY();
+
+	if (found->is_starting)
+	{
+		SessionRow row;
+
+		session_wait(poll, CStringGetTextDatum(found->id), &row);
+	}
+	return found->id;
+}
+
+static void
+get_timeout(FunctionCallInfo fcinfo, int argument, const Interval **timeout)
+{
+	*timeout = PG_ARGISNULL(argument) ? NULL : PG_GETARG_INTERVAL_P(argument);
+}
+
+/* wait_for_session(session_id text, timeout interval) → session_status */
+ATHENA_CALC_FUNCTION(athena_calc_wait_for_session);
+Datum
+athena_calc_wait_for_session(PG_FUNCTION_ARGS)
+{
+	const Interval *timeout;
+	Poll poll;
+	SessionRow row;
+
+	function_require(fcinfo, 0, "session_id");
+	get_timeout(fcinfo, 1, &timeout);
+	poll_begin(&poll, timeout);
+	session_wait(&poll, PG_GETARG_DATUM(0), &row);
+	activity_end();
+	return function_form_row(fcinfo, row.values, row.nulls, SESSION_STATUS_COLUMNS);
+}
+
+/* acquire_session(session_name text, work_group text, session_options jsonb, timeout interval) → text */
+ATHENA_CALC_FUNCTION(athena_calc_acquire_session);
+Datum
+athena_calc_acquire_session(PG_FUNCTION_ARGS)
+{
+	const Interval *timeout;
+	Poll poll;
+	char *id;
+
+	get_timeout(fcinfo, 3, &timeout);
+	poll_begin(&poll, timeout);
+	id = session_acquire(&poll, fcinfo->args[0], fcinfo->args[1], fcinfo->args[2]);
+	activity_end();
+	PG_RETURN_TEXT_P(cstring_to_text(id));
+}
