@@ -47,8 +47,8 @@ my $ROOT = abs_path(dirname(__FILE__) . '/../../..');
 my $CLIENT = <<'PYTHON';
 import os, sys, types
 from client import Client
-netloc, authority, method, target = sys.argv[1:]
-client = Client(types.SimpleNamespace(netloc=netloc, authority=authority))
+netloc, authority, method, target, region = sys.argv[1:]
+client = Client(types.SimpleNamespace(netloc=netloc, authority=authority), region=region)
 body = sys.stdin.buffer.read()
 headers = {"host": netloc} if target.startswith("/_emulator/") else client.sign(method, target, body, service="s3")
 answer = client.send(method, target, headers, body)
@@ -105,11 +105,13 @@ sub url       { return $_[0]{url} }
 sub port      { return $_[0]{url} =~ /:(\d+)$/ ? $1 : undef }
 sub authority { return $_[0]{authority} }
 
-=item $emulator->stop
+=item $emulator->stop, $emulator->signal($name)
 
-Ends it. It happens by itself, too.
+Ends it, which happens by itself, too; sends its process a signal, such as STOP.
 
 =cut
+
+sub signal { my ($self, $name) = @_; return kill $name, $self->{pid} }
 
 sub stop
 {
@@ -192,9 +194,10 @@ Adds a work group, or changes one (emulator/README.md, Work groups).
 
 sub work_group { my ($self, $name, %changes) = @_; return $self->_control('POST', 'work_group', { name => $name, %changes }) }
 
-=item $emulator->put_object($path, $bytes)
+=item $emulator->put_object($path, $bytes, $region)
 
-Writes an object. The path is bucket/key, the key percent-encoded where it must be.
+Writes an object. The path is bucket/key, the key percent-encoded where it must be; the region is the bucket's,
+us-east-1 unless given.
 
 =back
 
@@ -202,9 +205,9 @@ Writes an object. The path is bucket/key, the key percent-encoded where it must 
 
 sub put_object
 {
-	my ($self, $path, $bytes) = @_;
+	my ($self, $path, $bytes, $region) = @_;
 
-	$self->_python('PUT', "/$path", $bytes);
+	$self->_python('PUT', "/$path", $bytes, $region);
 	return;
 }
 
@@ -222,13 +225,13 @@ sub _control
 
 sub _python
 {
-	my ($self, $method, $target, $body) = @_;
+	my ($self, $method, $target, $body, $region) = @_;
 	my $output = '';
 
 	local $ENV{PYTHONPATH} = "$ROOT/test/emulator";
 	local $ENV{PYTHONDONTWRITEBYTECODE} = 1;
 	IPC::Run::run(
-		[ 'python3', '-c', $CLIENT, $self->{netloc}, $self->{authority} || '', $method, $target ],
+		[ 'python3', '-c', $CLIENT, $self->{netloc}, $self->{authority} || '', $method, $target, $region || 'us-east-1' ],
 		'<', \$body, '>', \$output)
 	  or croak "the emulator refused $method $target: $output";
 	return $output;

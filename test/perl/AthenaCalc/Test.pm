@@ -304,6 +304,10 @@ sub wait_for_session
 
 Calls a function until it gives something true. Dies, naming what was waited for, when it has not after 30 seconds.
 
+=item $athena->wait_for_requests($operation, $count)
+
+Looks until the emulator's log has so many requests (1 unless given) of an operation, and gives them.
+
 =item $athena->run($session, $code)
 
 The id of a calculation that has ended; the session is IDLE again.
@@ -320,6 +324,17 @@ sub run
 	$self->wait_for($id);
 	$self->wait_for_session($session, 'IDLE');
 	return $id;
+}
+
+sub wait_for_requests
+{
+	my ($self, $operation, $count) = @_;
+	my @requests;
+
+	$self->wait_until(
+		sub { @requests = $self->requests($operation); return @requests >= ($count // 1) },
+		($count // 1) . " requests of $operation were there");
+	return @requests;
 }
 
 sub wait_until
