@@ -477,3 +477,6 @@ COMMENT ON FUNCTION athena_calc.check_setup(text) IS
 	'What is right and what is wrong with libraries, settings, credentials, endpoint, clock and work group: a row for each check, ok NULL for what could not be checked. It shows no secret and raises no error for what it checks.';
 
 REVOKE ALL ON ALL ROUTINES IN SCHEMA athena_calc FROM PUBLIC;
+
+-- It reaches out to nobody, and tells each role only what it may see, as pg_stat_activity does.
+GRANT EXECUTE ON FUNCTION athena_calc.activity() TO PUBLIC;

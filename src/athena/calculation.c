@@ -59,6 +59,9 @@ keep_answer(WaitedCalculation *calculation, const AthenaRequest *request)
 	MemoryContext before;
 	AthenaRequest *last = &calculation->last;
 
+	/* When the time is up, what was known before is better than that there was no time for an answer. */
+	if (!request->answered && last->answered)
+		return;
 	MemoryContextReset(calculation->memory);
 	before = MemoryContextSwitchTo(calculation->memory);
 	*last = *request;
@@ -112,7 +115,7 @@ calculations_ask(Poll *poll, WaitedCalculation *calculations, int count)
 		requests[asked].arguments = &calculations[i].id;
 		asked++;
 	}
-	athena_request(&poll->config, requests, asked);
+	poll_request(poll, requests, asked);
 
 	/* Trouble is counted once for all of them, and ends when one was answered. */
 	for (int i = 0; i < asked; i++)

@@ -25,6 +25,12 @@ read_code(const char *uri)
 	if (!pg_verify_mbstr(PG_UTF8, content.bytes, (int) content.length, true))
 		ereport(ERROR, (errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),
 						errmsg("the code at \"%s\" is not UTF-8", uri)));
+	/* Some editors put a byte order mark in front, which Python takes for a character. */
+	if (content.length >= 3 && memcmp(content.bytes, "\xEF\xBB\xBF", 3) == 0)
+	{
+		content.bytes += 3;
+		content.length -= 3;
+	}
 	code = encoding_from_utf8(content.bytes, content.length);
 	if (code == NULL)
 		ereport(ERROR, (errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
@@ -72,7 +78,7 @@ code_prepare(NullableDatum code_block, NullableDatum params, NullableDatum code_
 							   : read_code(TextDatumGetCString(code_s3_uri.value));
 	if (params.isnull)
 		return CStringGetTextDatum(block);
-	if (strncmp(block, "%%", 2) == 0)
+	if (strncmp(block + strspn(block, " \t\r\n"), "%%", 2) == 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("params cannot be given to code that begins with a magic (%%%%)"),
 						errhint("A magic must be the first line, and so must be the params.")));

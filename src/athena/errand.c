@@ -44,6 +44,30 @@ append_outcome(StringInfo outcome, const char *what, const char *id, const Athen
 		appendStringInfoString(outcome, TextDatumGetCString(request->values[0]));
 }
 
+/*
+ * Says what cannot be mended: a start whose answer nobody knows. It may have started nothing.
+ */
+static void
+append_unknown(StringInfo outcome, const AthenaOperation *operation, const NullableDatum *arguments)
+{
+	if (outcome->len > 0)
+		appendStringInfoChar(outcome, '\n');
+	if (operation == &operation_start_session)
+		appendStringInfoString(outcome, "session: no answer to StartSession, it may have started");
+	else
+		appendStringInfo(outcome,
+						 "calculation: no answer to StartCalculationExecution, it may run in "
+						 "session %s",
+						 TextDatumGetCString(arguments[START_CALCULATION_SESSION_ID].value));
+}
+
+/* Whether a calculation is left running. One in a session of its own goes with that. */
+static bool
+is_left(const Errand *errand)
+{
+	return setting_on_cancel == ON_CANCEL_LEAVE && errand->session_id == NULL;
+}
+
 /* Sends all that there is to say, at once: the one must not wait for the other's answer. */
 static void
 carry_out(Errand *errand, StringInfo outcome)
@@ -60,6 +84,17 @@ carry_out(Errand *errand, StringInfo outcome)
 	if (errand->session_start != NULL && errand->session_id == NULL)
 		errand->session_id =
 			learn_id(errand->config, &operation_start_session, errand->session_start);
+
+	if (errand->calculation_start != NULL && errand->calculation_id == NULL)
+		append_unknown(outcome, &operation_start_calculation_execution, errand->calculation_start);
+	if (errand->session_start != NULL && errand->session_id == NULL)
+		append_unknown(outcome, &operation_start_session, errand->session_start);
+	if (errand->calculation_id != NULL && is_left(errand))
+	{
+		appendStringInfo(outcome, "calculation %s: left running (athena_calc.on_cancel)",
+						 errand->calculation_id);
+		errand->calculation_id = NULL;
+	}
 
 	if (errand->calculation_id != NULL)
 	{

@@ -468,6 +468,15 @@ athena_request(const AwsConfig *config, AthenaRequest *requests, int count)
 									 no_token));
 	}
 	aws_call(config, calls, sizeof(RequestCall), count, read_outcome, before);
+	for (int i = 0; i < count; i++)
+	{
+		if (requests[i].answered)
+			continue;
+		requests[i].attempts = calls[i].call.attempts;
+		requests[i].error.sqlstate = ERRCODE_CONNECTION_FAILURE;
+		requests[i].error.exception = AWS_TIMEOUT;
+		requests[i].error.message = "there was no answer in time";
+	}
 	leave_call_context(before);
 }
 

@@ -47,7 +47,8 @@ typedef struct AthenaRequest
 	const AthenaOperation *operation;
 	const NullableDatum *arguments;
 
-	bool answered; /* false where a hurry (http_hurry()) left it undone */
+	bool
+		answered; /* false where a deadline (http.h) left it undone; then the error is that of a time-out */
 	AwsError error;
 	int attempts;
 	Datum *values; /* one for each column, where there was no error */

@@ -18,6 +18,9 @@
 /* A pause is shorter by up to this part of it. */
 #define JITTER 0.2
 
+/* How long a last request may take when the time is up. */
+#define GRACE_US 1000000
+
 /* Trouble is borne for so many of the longest pauses. */
 #define TROUBLE_PAUSES 4
 
@@ -54,6 +57,22 @@ poll_begin(Poll *poll, const Interval *timeout)
 	for (int i = 0; i < AWS_OPTION_COUNT; i++)
 		poll->config.values[i] = pstrdup(poll->config.values[i]);
 	poll_hasten(poll);
+}
+
+void
+poll_request(Poll *poll, AthenaRequest *requests, int count)
+{
+	if (poll->deadline != 0)
+		http_set_deadline(Max(poll->deadline, http_now() + GRACE_US));
+	PG_TRY();
+	{
+		athena_request(&poll->config, requests, count);
+	}
+	PG_FINALLY();
+	{
+		http_set_deadline(0);
+	}
+	PG_END_TRY();
 }
 
 void

@@ -27,6 +27,12 @@ typedef struct Poll
  */
 extern void poll_begin(Poll *poll, const Interval *timeout);
 
+/*
+ * Makes requests within the time that is left, and a little more where next to none is: they are made at least once.
+ * See athena_request().
+ */
+extern void poll_request(Poll *poll, AthenaRequest *requests, int count);
+
 /* Begins with short pauses again: what is waited for is about to change. */
 extern void poll_hasten(Poll *poll);
 

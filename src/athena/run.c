@@ -86,6 +86,10 @@ copy_arguments(FunctionCallInfo fcinfo, Run *run)
 		if (!run->arguments[RUN_SESSION_NAME].isnull)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 							errmsg("session_id and session_name exclude each other")));
+		if (!run->arguments[RUN_WORK_GROUP].isnull)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("session_id and work_group exclude each other"),
+							errhint("A session has a work group already.")));
 		if (!run->arguments[RUN_SESSION_OPTIONS].isnull)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 							errmsg("session_options are for a session that is started, not for "
@@ -104,6 +108,15 @@ static bool
 is_refusal(const AthenaRequest *request)
 {
 	return request->error.from_service && request->error.http_status < 500;
+}
+
+/* Whether a session cannot take a calculation yet: it runs another, or is not there yet. */
+static bool
+is_not_idle(const AthenaRequest *request)
+{
+	return request->error.sqlstate == SQLSTATE_BUSY ||
+		   (request->error.sqlstate == ERRCODE_INVALID_PARAMETER_VALUE &&
+			strstr(request->error.message, "needs to be IDLE") != NULL);
 }
 
 static void
@@ -129,13 +142,15 @@ start_own_session(Run *run)
 	for (;;)
 	{
 		run->errand.session_start = run->session_start;
-		athena_request(&run->poll.config, &request, 1);
+		poll_request(&run->poll, &request, 1);
 		if (request.error.sqlstate == 0)
 			break;
 		if (is_refusal(&request))
 			run->errand.session_start = NULL;
-		if (!poll_forgives(&run->poll, &request.error) || !poll_pause(&run->poll))
+		if (!poll_forgives(&run->poll, &request.error))
 			athena_request_raise(&request);
+		if (!poll_pause(&run->poll))
+			raise_timed_out(psprintf("no session could be started: %s", request.error.message));
 	}
 	run->session_id = TextDatumGetCString(request.values[0]);
 	run->errand.session_id = run->session_id;
@@ -173,18 +188,19 @@ start_calculation(Run *run)
 	for (;;)
 	{
 		run->errand.calculation_start = run->start;
-		athena_request(&run->poll.config, &request, 1);
+		poll_request(&run->poll, &request, 1);
 		if (request.error.sqlstate == 0)
 			break;
 		if (is_refusal(&request))
 			run->errand.calculation_start = NULL;
-		if (request.error.sqlstate == SQLSTATE_BUSY)
-		{
-			wait_until_idle(run);
-			continue;
-		}
-		if (!poll_forgives(&run->poll, &request.error) || !poll_pause(&run->poll))
+		if (!is_not_idle(&request) && !poll_forgives(&run->poll, &request.error))
 			athena_request_raise(&request);
+		/* It may be IDLE again before it is asked, and BUSY with another's again after it. */
+		if (!poll_pause(&run->poll))
+			raise_timed_out(psprintf("calculation could not be started in session %s: %s",
+									 run->session_id, request.error.message));
+		if (is_not_idle(&request))
+			wait_until_idle(run);
 	}
 	run->errand.calculation_id = TextDatumGetCString(request.values[0]);
 	run->errand.calculation_start = NULL;
@@ -272,7 +288,7 @@ end_own_session(Run *run)
 	NullableDatum argument = {.value = CStringGetTextDatum(run->session_id)};
 	AthenaRequest request = {.operation = &operation_terminate_session, .arguments = &argument};
 
-	athena_request(&run->poll.config, &request, 1);
+	poll_request(&run->poll, &request, 1);
 	if (request.error.sqlstate != 0)
 		ereport(WARNING, (errmsg("session %s could not be terminated: %s", run->session_id,
 								 request.error.message),
@@ -300,37 +316,17 @@ run_to_the_end(Run *run)
 	activity_end();
 }
 
-/* What the setting says about a calculation that is to be left running. A session of its own takes it along. */
-static char *
-leave_calculation(Run *run)
-{
-	char *left;
-
-	if (setting_on_cancel != ON_CANCEL_LEAVE || run->own_session ||
-		run->errand.calculation_id == NULL)
-		return NULL;
-	left = psprintf("calculation %s: left running (athena_calc.on_cancel)",
-					run->errand.calculation_id);
-	run->errand.calculation_id = NULL;
-	run->errand.calculation_start = NULL;
-	return left;
-}
-
 /* Adds what became of what was started to the error that ended the run, and lets it go on. */
 static void
 end_early(Run *run)
 {
 	ErrorData *error;
-	char *left;
 	char *outcome;
 
 	MemoryContextSwitchTo(run->errand.context);
 	error = CopyErrorData();
 	FlushErrorState();
-	left = leave_calculation(run);
 	outcome = errand_carry_out(&run->errand);
-	if (left != NULL)
-		outcome = outcome != NULL ? psprintf("%s\n%s", left, outcome) : left;
 	if (outcome != NULL)
 		error->detail =
 			error->detail != NULL ? psprintf("%s\n%s", error->detail, outcome) : outcome;

@@ -51,19 +51,21 @@ raise_ended(const char *id, const SessionRow *row)
 			 errhint("Start another session.")));
 }
 
-/* Asks how a session stands. False where it is worth asking again. */
+/* Asks how a session stands. False, with the row as it was, where it is worth asking again, or was known before. */
 static bool
-ask(Poll *poll, Datum session_id, SessionRow *row)
+ask(Poll *poll, SessionRow *row)
 {
-	NullableDatum argument = {.value = session_id};
-	AthenaRequest request = {.operation = &operation_get_session_status, .arguments = &argument};
+	AthenaRequest request = {.operation = &operation_get_session_status, .arguments = &row->id};
 
-	athena_request(&poll->config, &request, 1);
+	poll_request(poll, &request, 1);
 	if (request.error.sqlstate != 0)
 	{
-		if (!poll_is_over(poll) && poll_forgives(poll, &request.error))
+		/* That there was no time for a last answer is less than what was known before. */
+		if (request.answered || !row->refusal.answered)
+			row->refusal = request;
+		if (poll_forgives(poll, &request.error) && (!poll_is_over(poll) || row->values != NULL))
 			return false;
-		athena_request_raise(&request);
+		athena_request_raise(&row->refusal);
 	}
 	poll->trouble = 0;
 	row->values = request.values;
@@ -78,19 +80,22 @@ session_wait(Poll *poll, Datum session_id, SessionRow *row)
 	const char *id = TextDatumGetCString(session_id);
 	const char *reported = NULL;
 
+	memset(row, 0, sizeof(*row));
+	row->id.value = session_id;
 	activity_wait_for(NULL, id);
 	for (;;)
 	{
-		if (ask(poll, session_id, row))
+		if (ask(poll, row))
 		{
 			poll_report("session", id, &reported, row->state);
 			activity_set_state(row->state);
 			if (is_one_of(row->state, states_that_end))
 				raise_ended(id, row);
-			if (strcmp(row->state, "IDLE") == 0 || poll_is_over(poll))
+			if (strcmp(row->state, "IDLE") == 0)
 				return;
 		}
-		poll_pause(poll);
+		if (!poll_pause(poll))
+			return;
 	}
 }
 
@@ -229,7 +234,7 @@ start(Poll *poll, const NullableDatum *arguments)
 
 	do
 	{
-		athena_request(&poll->config, &request, 1);
+		poll_request(poll, &request, 1);
 		if (request.error.sqlstate == 0)
 			return TextDatumGetCString(request.values[0]);
 	} while (!poll_is_over(poll) && poll_forgives(poll, &request.error) && poll_pause(poll));

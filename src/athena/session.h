@@ -11,9 +11,11 @@
 /* How a session stands, as the columns of session_status; palloc'd. */
 typedef struct SessionRow
 {
+	NullableDatum id;
 	Datum *values;
 	bool *nulls;
-	const char *state; /* "" for none */
+	const char *state;     /* "" for none */
+	AthenaRequest refusal; /* the last answer that was none */
 } SessionRow;
 
 /*

@@ -70,7 +70,8 @@ source_call(AwsCall *call, SourceReader read, void *context)
 	aws_call_send(&call, 1, read_answer, &reading);
 	if (!reading.answered)
 	{
-		call->error.sqlstate = ERRCODE_QUERY_CANCELED;
+		call->error.sqlstate = ERRCODE_CONNECTION_FAILURE;
+		call->error.exception = AWS_TIMEOUT;
 		call->error.message = "there was no time for an answer";
 	}
 	return call->error.sqlstate == 0;

@@ -23,6 +23,9 @@
 /* Idle connections that are kept beyond those of a batch: to other services than the batch's. */
 #define SPARE_CONNECTIONS 4
 
+/* Signals that follow one another so soon are of one cancel. */
+#define SAME_CANCEL_US 100000
+
 typedef struct HttpRun
 {
 	const HttpCaller *caller;
@@ -39,7 +42,8 @@ static CURLM *multi = NULL;
 static dlist_head active_transfers = DLIST_STATIC_INIT(active_transfers);
 static dlist_head idle_transfers = DLIST_STATIC_INIT(idle_transfers);
 static int idle_transfer_count = 0;
-static int64 hurry_until = 0; /* 0 for no hurry */
+static int64 deadline = 0;    /* of all runs; 0 for none */
+static int64 hurry_since = 0; /* 0 for no hurry */
 
 int64
 http_now(void)
@@ -347,24 +351,43 @@ leave_nothing_under_way(void)
 }
 
 void
+http_set_deadline(int64 until)
+{
+	deadline = until;
+}
+
+void
 http_hurry(int64 until)
 {
 	if (until != 0)
 		leave_nothing_under_way();
-	hurry_until = until;
+	deadline = until;
+	hurry_since = until != 0 ? http_now() : 0;
 }
 
 bool
 http_is_hurried(void)
 {
-	return hurry_until != 0;
+	return hurry_since != 0;
 }
 
-/* Whether a run in a hurry has no time left, or somebody has lost patience. */
+/*
+ * Whether somebody has lost patience with a run in a hurry. One cancel may come as two signals: PostgreSQL sends it to
+ * the backend and to its process group.
+ */
+static bool
+is_interrupted(void)
+{
+	if (QueryCancelPending && http_now() < hurry_since + SAME_CANCEL_US)
+		QueryCancelPending = false;
+	return QueryCancelPending || ProcDiePending;
+}
+
+/* Whether a run has no time left. */
 static bool
 is_given_up(void)
 {
-	return hurry_until != 0 && (http_now() >= hurry_until || QueryCancelPending || ProcDiePending);
+	return (deadline != 0 && http_now() >= deadline) || (hurry_since != 0 && is_interrupted());
 }
 
 /* When there is something to do whatever the sockets do; -1 for never. */
@@ -373,7 +396,7 @@ next_due_of_all(const HttpRun *run)
 {
 	int64 due = next_due(run);
 
-	return hurry_until != 0 && (due < 0 || hurry_until < due) ? hurry_until : due;
+	return deadline != 0 && (due < 0 || deadline < due) ? deadline : due;
 }
 
 static void

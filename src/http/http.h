@@ -83,9 +83,14 @@ extern void http_run(HttpExchange **exchanges, int count, int concurrency,
 					 const HttpCaller *caller);
 
 /*
- * For what is still to be said when a statement ends early: until it is called with 0, a run ends at this time (on
- * the clock of http_now()) or when another interrupt comes, with what is not done left undone. The caller holds
- * interrupts. What an error has left under way is dropped.
+ * Until it is called with 0, a run ends at this time, on the clock of http_now(), with what is not done left undone:
+ * its exchanges are never finished. Whoever sets it takes it back, also after an error.
+ */
+extern void http_set_deadline(int64 until);
+
+/*
+ * The same for what is still to be said when a statement ends early: a run ends when another interrupt comes, too. The
+ * caller holds interrupts. What an error has left under way is dropped.
  */
 extern void http_hurry(int64 until);
 

@@ -54,6 +54,7 @@ void
 s3_uri_locate(const S3Uri *uri, AwsEndpoint *endpoint, char **path)
 {
 	ByteBuffer encoded = {0};
+	const char *key;
 	size_t bucket_length = strlen(uri->bucket);
 	size_t host_length;
 	bool virtual_host;
@@ -76,7 +77,8 @@ s3_uri_locate(const S3Uri *uri, AwsEndpoint *endpoint, char **path)
 		buffer_free(&encoded);
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	}
-	*path = virtual_host ? psprintf("%s/%s", endpoint->path, encoded.data)
-						 : psprintf("%s/%s/%s", endpoint->path, uri->bucket, encoded.data);
+	key = encoded.data != NULL ? encoded.data : "";
+	*path = virtual_host ? psprintf("%s/%s", endpoint->path, key)
+						 : psprintf("%s/%s/%s", endpoint->path, uri->bucket, key);
 	buffer_free(&encoded);
 }

@@ -183,9 +183,6 @@ $athena->query('SELECT athena_calc.stop_calculation_execution($1)', $first);
 $athena->wait_for_session($session, 'IDLE');
 
 # Who is told BUSY and IDLE in one breath does not flood Athena, and has no more time than others.
-TODO:
-{
-local $TODO = 'bug: between a start that is refused as BUSY and the next there is no pause and no look at the time';
 $athena->fault(operation => 'StartCalculationExecution', contains => $session, error => 'InvalidRequestException', message => BUSY, times => undef);
 $athena->query(q{SET statement_timeout = '10s'});
 $athena->clear_log;
@@ -195,7 +192,6 @@ is($error->{sqlstate}, 'SP003', 'a race that is lost until the time is up');
 cmp_ok(time - $since, '<', 3 + AT_ONCE, sprintf('%.2f s', time - $since));
 my $count = () = $athena->requests('StartCalculationExecution');
 cmp_ok($count, '<', 30, "with pauses in between: $count requests");
-}
 $athena->clear_faults;
 $athena->query('RESET statement_timeout');
 
@@ -204,11 +200,7 @@ $athena->query('RESET statement_timeout');
 $athena->emulator_settings(session_start_seconds => 1.5);
 my $starting = $athena->value('SELECT session_id FROM athena_calc.start_session()');
 $athena->emulator_settings(session_start_seconds => 0);
-TODO:
-{
-	local $TODO = 'bug: a session_id that is CREATING is refused with 22023';
-	is(run_error(q{'print(1)', $1}, $starting)->{sqlstate}, '00000', 'a session that is starting is waited for');
-}
+is(run_error(q{'print(1)', $1}, $starting)->{sqlstate}, '00000', 'a session that is starting is waited for');
 
 for my $state (qw(TERMINATED FAILED DEGRADED))
 {
@@ -445,7 +437,6 @@ sub result
 	return $result->{error} ? $result->{error}{message} : $result->{rows}[0][0];
 }
 
-my $LIST = 'bug: s3_uri_locate() makes "(null)" of an empty key, so nothing can be listed (src/s3/uri.c)';
 
 $row = run(q{'1 + 1', $1}, $session);
 like($athena->value('SELECT athena_calc.calculation_result($1)', $row->{calculation_execution_id}), qr/"status": "ok"/, 'the result of a calculation is an object');
@@ -470,7 +461,6 @@ for my $case (
 {
 	my ($uri, $content) = @$case;
 
-	local $TODO = $LIST unless $uri =~ /object$/;
 	result_is_at($uri);
 	is(result(), $content, "the result is at $uri");
 }
@@ -484,7 +474,6 @@ for my $case (
 
 	result_is_at($uri);
 	$error = $athena->query_error(q{SELECT athena_calc.calculation_result('x')});
-	local $TODO = $LIST unless $sqlstate eq '08P01';
 	is($error->{sqlstate}, $sqlstate, "a folder with $name");
 	note $error->{message};
 }
@@ -494,7 +483,6 @@ for my $case (
 $athena->emulator->put_object('elsewhere/results/part-0', 'from Ireland', 'eu-west-1');
 for my $uri ('s3://elsewhere/results/part-0', 's3://elsewhere/results/')
 {
-	local $TODO = $LIST if $uri =~ m{/$};
 	$athena->reconnect;
 	result_is_at($uri);
 	$athena->clear_log;

@@ -290,7 +290,6 @@ for my $arguments (q{$$CODE$$}, q{$$CODE$$, $$SESSION$$})
 
 for my $phase (grep { $_->{name} =~ /^(the pause|its answer is lost)/ } @phases)
 {
-	local $TODO = 'bug: the second signal of one cancel counts as a second cancel, and what was started may run on';
 	my ($db, $before) = begin_phase($phase);
 
 	$athena->fault(operation => $_, delay => 0.3) foreach qw(StartCalculationExecution StopCalculationExecution);
@@ -300,7 +299,6 @@ for my $phase (grep { $_->{name} =~ /^(the pause|its answer is lost)/ } @phases)
 	my $error = $db->finish->{error};
 	like($error->{detail}, $phase->{detail}, "$phase->{name}, canceled by two signals at once");
 	$athena->clear_faults;
-	$TODO = undef unless $phase->{begin};
 	is($athena->requests('StopCalculationExecution'), 1, 'it is stopped');
 	$athena->query('SELECT athena_calc.stop_calculation_execution($1)', $_) foreach running();
 }
@@ -314,11 +312,7 @@ $lost->cancel;
 my $unknown = $lost->finish->{error};
 cmp_ok(time - $begun, '<', PATIENCE, sprintf('a start without any answer ends after %.2f s', time - $begun));
 is($unknown->{sqlstate}, '57014', 'as a canceled statement');
-TODO:
-{
-	local $TODO = 'bug: where the ID could not be learned, nothing is told of it';
-	like($unknown->{detail}, qr/StartCalculationExecution.*\Q$session\E|\Q$session\E.*StartCalculationExecution/s, 'DETAIL says that a calculation may be running');
-}
+like($unknown->{detail}, qr/StartCalculationExecution.*\Q$session\E|\Q$session\E.*StartCalculationExecution/s, 'DETAIL says that a calculation may be running');
 $athena->clear_faults;
 $athena->query('SELECT athena_calc.stop_calculation_execution($1)', $_) foreach running();
 
@@ -411,9 +405,7 @@ for my $way ('a cancel', 'statement_timeout', 'a timeout')
 }
 
 ($db) = begin_phase({ %polling, begin => sub { $athena->query('ALTER SYSTEM SET athena_calc.on_cancel = $$leave$$'); $athena->query('SELECT pg_reload_conf()'); sleep 0.5 } });
-TODO:
 {
-	local $TODO = 'bug: the end of the backend stops the calculation although on_cancel is leave';
 	my ($id) = running();
 	$athena->query('SELECT pg_terminate_backend($1)', $db->pid);
 	$db->finish;
@@ -426,9 +418,7 @@ $athena->query('SELECT pg_reload_conf()');
 nothing_is_left('nothing is left');
 
 ($db) = begin_phase((grep { $_->{name} eq 'the start of the calculation has no answer' } @phases), q{SET athena_calc.on_cancel = 'leave'; %s});
-TODO:
 {
-	local $TODO = 'bug: a start without an answer is stopped although on_cancel is leave';
 	$db->cancel;
 	my $detail = $db->finish->{error}{detail};
 	like($detail, qr/^calculation [0-9a-f-]{36}: left running/, $detail);

@@ -146,71 +146,77 @@ sub run_examples
 	return $output;
 }
 
-my %output = map { $_ => run_examples($_) } @pages;
+# The tutorial is run by tests of its own.
+my %output = map { $_ => run_examples($_) } grep { $_ ne 'doc/tutorial.md' } @pages;
 
-like($output{'README.md'}, qr/^\{"n": 2, "square": 4\}$/m, 'the first calculation prints what it shall');
-like($output{'README.md'}, qr/^2\|4$/m,                    'and its lines become rows');
-like($output{'doc/reference.md'}, qr/^one\ntwo\n/m, 'calculation_stdout in the reference');
+like($output{'README.md'}, qr/^0\|0\n1\|1\n2\|4$/m, 'the first calculation gives its rows');
+like($output{'README.md'}, qr/^COMPLETED\|\d+\|2024-05-01$/m, 'the second has its parameter');
+like($output{'README.md'}, qr/^COMPLETED\|42$/m, 'what is started is collected');
+like($output{'doc/reference.md'}, qr/^one\ntwo\nthree\n/m, 'calculation_stdout in the reference');
 like($output{'doc/reference.md'}, qr/^CANCELED\|/m, 'stop_calculation_execution in the reference');
+like($output{'doc/reference.md'}, qr/^COMPLETED\|42\n/m, 'run_calculation in the reference');
+like($output{'doc/reference.md'}, qr/^Athena\|6\nSpark\|5$/m, 'printed JSON becomes rows in the reference');
+like($output{'doc/reference.md'}, qr/^42\n/m, 'code_s3_uri in the reference');
 like($output{'doc/reference.md'}, qr/^SP005\nAthena StartCalculationExecution failed: .*\nexception: \w+\n.*^Start another/ms,
 	'an error in the reference');
+is($athena->value(q{SELECT count(*) FROM athena_calc.list_sessions()
+		WHERE description = 'athena_calc.run_calculation' AND state NOT IN ('TERMINATING', 'TERMINATED')}),
+	0, 'no run leaves a session of its own');
 
-# The jobs of the README: step by step, then as pg_cron takes them.
+# What a page shows as typed into psql fails as it is shown, but for IDs.
 
-my $readme = $athena->connect(dbname => 'readme');
-
-# Calls until a query gives something, or the time is up; what it gave.
-sub step_until
+sub without_ids
 {
-	my ($question, $step, $pause) = @_;
-	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
+	my ($text) = @_;
+	my $hex = qr/[0-9a-f]/;
 
-	while (1)
+	return $text =~ s/$hex{8}-$hex{4}-$hex{4}-$hex{4}-$hex{12}/ID/gr;
+}
+
+for my $page (@pages)
+{
+	for my $block (grep { $_->{language} eq 'console' && $_->{text} =~ /^=> / } blocks_of($page))
 	{
-		my $answer = $readme->value($question);
+		my ($statement, $shown) = $block->{text} =~ /^=> (.*?;)\n(.*)\z/s;
+		my ($output, $errors) = ('', '');
 
-		return $answer if defined $answer || time > $deadline;
-		$readme->query($_) for @$step;
-		sleep $pause;
+		$athena->node->psql('postgres', encode('UTF-8', $statement), stdout => \$output, stderr => \$errors);
+		$errors =~ s/^psql:<stdin>:\d+: //mg;
+		is(without_ids("$errors\n"), without_ids($shown), "$page, line $block->{line}: it fails as shown");
 	}
 }
 
-is(step_until('SELECT output FROM spark_job WHERE job_id = 1', [ 'CALL spark_start()', 'CALL spark_collect()' ], 0.05),
-	"42\n", 'a job is started and collected');
-is($readme->value('SELECT count(*) FROM spark_session'), 1, 'in one session');
-
-# The token keeps a start that was rolled back from being done twice.
-my $again = $readme->value(q{INSERT INTO spark_job (code_block) VALUES ('print(7)') RETURNING job_id});
-step_until(q{
-	SELECT state FROM athena_calc.get_session_status((SELECT session_id FROM spark_session))
-	WHERE state = 'IDLE'}, [], 0.05);
-$athena->clear_log;
-$readme->query('BEGIN');
-$readme->query('CALL spark_start()');
-$readme->query('ROLLBACK');
-is(step_until("SELECT output FROM spark_job WHERE job_id = $again", [ 'CALL spark_start()', 'CALL spark_collect()' ], 0.05),
-	"7\n", 'a job whose transaction failed is started by the next step');
-cmp_ok($athena->requests('StartCalculationExecution'), '>=', 2, 'with a second request');
-is($readme->value(q{SELECT count(*) FROM athena_calc.list_calculation_executions((SELECT session_id FROM spark_session))
-		WHERE completion_date_time IS NOT NULL}), 2, 'and no second calculation');
+# The jobs of the README, as pg_cron takes them, and one that fails. Here they come every minute: pg_cron looks no more often.
 
 SKIP:
 {
-	skip 'pg_cron is not installed', 2 unless $has_cron;
-	my $cron = $readme->value(q{INSERT INTO spark_job (code_block) VALUES ('print("from cron")') RETURNING job_id});
-	# pg_cron looks once a minute.
-	my $ran = step_until(qq{
-		SELECT string_agg(DISTINCT command, ', ' ORDER BY command)
-		FROM cron.job_run_details
-		WHERE status = 'succeeded' AND start_time > now() - interval '10 minutes'
-			AND (SELECT calculation_execution_id IS NOT NULL FROM spark_job WHERE job_id = $cron)
-		HAVING count(DISTINCT command) >= 2}, [], 0.5);
-	is($ran, 'CALL spark_collect(), CALL spark_start()', 'pg_cron runs both jobs')
+	skip 'pg_cron is not installed', 3 unless $has_cron;
+	my $readme   = $athena->connect(dbname => 'readme');
+	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
+	my $finished = 0;
+
+	is($readme->value(q{SELECT string_agg(jobname || ' ' || schedule, ', ' ORDER BY jobname) FROM cron.job}),
+		'nightly 0 2 * * *, squares */10 * * * *', 'pg_cron has the jobs');
+	$readme->query('TRUNCATE square');
+	$readme->query(q{SELECT cron.schedule(jobname, '* * * * *', command) FROM cron.job});
+	$readme->query(q{SELECT cron.schedule('fails', '* * * * *',
+		$$SELECT athena_calc.run_calculation('int("forty-two")', session_name => 'etl')$$)});
+	until ($finished == 3 || time > $deadline)
+	{
+		sleep 0.5;
+		$finished = $readme->value(q{SELECT count(DISTINCT jobid) FROM cron.job_run_details WHERE status IN ('succeeded', 'failed')});
+	}
+	is_deeply(
+		[ map { without_ids($_) =~ s/\n.*//sr =~ s/ +/ /gr } $readme->column(q{
+			SELECT DISTINCT concat_ws(' ', jobname, status, CASE status WHEN 'failed' THEN return_message END)
+			FROM cron.job_run_details JOIN cron.job USING (jobid) WHERE status IN ('succeeded', 'failed') ORDER BY 1}) ],
+		[ q{fails failed ERROR: calculation failed: ValueError: invalid literal for int() with base 10: 'forty-two'},
+			'nightly succeeded', 'squares succeeded' ], 'which run, and tell why they fail')
 	  || diag(join "\n", $readme->column(q{SELECT concat_ws(' ', command, status, return_message) FROM cron.job_run_details}));
-	is($readme->value(q{SELECT schedule FROM cron.job WHERE jobname = 'nightly'}), '0 2 * * *', 'and has the nightly one');
+	is($readme->value('SELECT sum(square) FROM square'), 285, 'and bring their rows');
 	$readme->query('SELECT cron.unschedule(jobid) FROM cron.job');
+	$readme->close;
 }
-$readme->close;
 
 # 2. The reference and the catalog
 
@@ -221,7 +227,8 @@ sub normalize
 
 	$text =~ s/\binteger\b/int/g;
 	$text =~ s/\btimestamp with time zone\b/timestamptz/g;
-	$text =~ s/::[a-z]+//g;
+	$text =~ s/::[a-z][\w.]*//g;
+	$text =~ s/([(,] ?)IN /$1/g;
 	$text =~ s/\s+/ /g;
 	$text =~ s/ ?([(),]) ?/$1/g;
 	return $text;
@@ -237,8 +244,8 @@ for my $block (grep { $_->{language} eq '' } blocks_of('doc/reference.md'))
 
 my @functions = $catalog->query(q{
 	SELECT p.proname AS name, obj_description(p.oid, 'pg_proc') AS comment,
-		format('athena_calc.%s(%s) RETURNS %s', p.proname, pg_get_function_arguments(p.oid), pg_get_function_result(p.oid))
-			AS declaration
+		format('athena_calc.%s(%s)', p.proname, pg_get_function_arguments(p.oid))
+			|| coalesce(' RETURNS ' || pg_get_function_result(p.oid), '') AS declaration
 	FROM pg_proc AS p
 	WHERE p.pronamespace = 'athena_calc'::regnamespace
 	ORDER BY p.proname});
@@ -268,6 +275,17 @@ for my $line (lines_of('doc/reference.md'))
 }
 is_deeply($documented_columns{$_}, $columns{$_}, "the columns of the type $_ are in the reference") for sort keys %columns;
 is_deeply([ sort keys %documented_columns ], [ sort keys %columns ], 'the reference has no other types');
+
+my %view;
+push @{ $view{ $_->{view} } }, "$_->{name} " . normalize($_->{kind})
+  for $catalog->query(q{
+	SELECT c.relname AS view, a.attname AS name, format_type(a.atttypid, a.atttypmod) AS kind
+	FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
+	WHERE c.relnamespace = 'athena_calc'::regnamespace AND c.relkind = 'v' AND a.attnum > 0
+	ORDER BY c.relname, a.attnum});
+is_deeply([ sort keys %view ], ['activity'], 'the schema has one view');
+my (undef, @view_columns) = table_under('doc/reference.md', 'Waiting and running', 'activity');
+is_deeply([ map { $_->[0] =~ s/`//gr . " $_->[1]" } @view_columns ], $view{activity}, 'its columns are in the reference');
 
 # Settings: name, default, who may set it, and between which bounds
 
@@ -310,7 +328,7 @@ for my $row (@documented)
 	is($anyone->error('SELECT set_config($1, $2, false)', $name, $default)->{sqlstate},
 		$who eq 'superuser' ? '42501' : '00000', "$name is for $who");
 	next unless defined $setting{$name} && defined $setting{$name}{min_val};
-	my $number = qr/\d+(?: (?:ms|s|d|kB|MB))?/;
+	my $number = qr/\d+(?: (?:ms|s|h|d|kB|MB))?/;
 	my @bounds = $text =~ /\b($number) to ($number)/;
 	is_deeply([ map { setting_for($name, $_) } @bounds ], [ @{ $setting{$name} }{qw(min_val max_val)} ], "the bounds of $name");
 }
