@@ -22,7 +22,6 @@ END $$;
 
 SELECT r.* FROM unnest(ARRAY[
     'SELECT * FROM athena_calc.start_calculation_execution(NULL, $py$print(1)$py$)',
-    'SELECT * FROM athena_calc.start_calculation_execution($py$s$py$, NULL)',
     'SELECT athena_calc.get_calculation_execution(NULL)',
     'SELECT athena_calc.get_calculation_execution_status(NULL)',
     'SELECT athena_calc.get_calculation_execution_code(NULL)',
@@ -30,6 +29,7 @@ SELECT r.* FROM unnest(ARRAY[
     'SELECT athena_calc.list_calculation_executions(NULL)',
     'SELECT athena_calc.calculation_stdout(NULL)',
     'SELECT athena_calc.calculation_stderr(NULL)',
+    'SELECT athena_calc.calculation_result(NULL)',
     'SELECT athena_calc.get_session(NULL)',
     'SELECT athena_calc.get_session_status(NULL)',
     'SELECT athena_calc.terminate_session(NULL)',
@@ -38,6 +38,11 @@ SELECT r.* FROM unnest(ARRAY[
     'SELECT athena_calc.batch_get_calculation_execution(NULL)',
     'SELECT athena_calc.batch_get_calculation_execution_status(ARRAY[''a'', NULL])',
     'SELECT athena_calc.batch_get_calculation_execution(ARRAY[[''a''], [''b'']])',
+    'SELECT athena_calc.wait_for_session(NULL)',
+    'SELECT athena_calc.wait_for_calculation(NULL)',
+    'SELECT athena_calc.wait_for_calculations(NULL)',
+    'SELECT athena_calc.wait_for_calculations(ARRAY[''a'', NULL])',
+    'SELECT athena_calc.acquire_session(NULL)',
     'SELECT athena_calc.invoke(NULL)',
     'SELECT athena_calc.invoke(''GetWorkGroup'', NULL)']) AS statement,
     LATERAL pg_temp.refused(statement) r;
@@ -52,8 +57,31 @@ SELECT r.* FROM unnest(ARRAY[
     'SELECT * FROM athena_calc.start_session(''spark'', tags => ''{"team": 1}'')']) AS statement,
     LATERAL pg_temp.refused(statement) r;
 
+-- Code, sessions, names and times to wait.
+SELECT code, said
+  FROM unnest(ARRAY[
+    'SELECT * FROM athena_calc.start_calculation_execution(''s'', NULL)',
+    'SELECT * FROM athena_calc.start_calculation_execution(''s'', ''a'', code_s3_uri => ''s3://b/c'')',
+    'SELECT * FROM athena_calc.start_calculation_execution(''s'', NULL, code_s3_uri => ''b/c'')',
+    'SELECT * FROM athena_calc.start_calculation_execution(''s'', ''%%sql'', params => ''{}'')',
+    'SELECT * FROM athena_calc.run_calculation()',
+    'SELECT * FROM athena_calc.run_calculation(''a'', session_id => ''s'', session_name => ''n'')',
+    'SELECT * FROM athena_calc.run_calculation(''a'', session_id => ''s'', work_group => ''w'')',
+    'SELECT * FROM athena_calc.run_calculation(''a'', session_id => ''s'', session_options => ''{}'')',
+    'SELECT * FROM athena_calc.run_calculation(''a'', timeout => ''-1 s'')',
+    'SELECT athena_calc.wait_for_session(''s'', ''-1 s'')',
+    'SELECT athena_calc.wait_for_calculation(''c'', ''-1 s'')',
+    'SELECT athena_calc.acquire_session('''')',
+    'SELECT athena_calc.acquire_session(''n'', session_options => ''[]'')',
+    'SELECT athena_calc.acquire_session(''n'', session_options => ''{"engine": "x"}'')',
+    'SELECT athena_calc.acquire_session(''n'', session_options => ''{"max_concurrent_dpus": "x"}'')',
+    'SELECT athena_calc.acquire_session(''n'', session_options => ''{"description": "x"}'')',
+    'CALL athena_calc.run(''a'')']) AS statement,
+    LATERAL pg_temp.refused(statement) r;
+
 -- No IDs, no rows, and nobody to ask.
 SELECT count(*) FROM athena_calc.batch_get_calculation_execution('{}');
+SELECT count(*) FROM athena_calc.wait_for_calculations('{}');
 
 -- What is not set is named, with its setting.
 SELECT * FROM pg_temp.refused('SELECT athena_calc.list_sessions()');

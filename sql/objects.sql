@@ -1,4 +1,4 @@
--- What CREATE EXTENSION makes: every function with a comment, pinned attributes, and for nobody yet.
+-- What CREATE EXTENSION makes: every function with a comment, pinned attributes, and for nobody yet (but activity).
 \set VERBOSITY terse
 
 SELECT p.proname AS function,
@@ -17,15 +17,24 @@ SELECT t.typname AS type, d.description IS NOT NULL AS comment, count(*) AS colu
        JOIN pg_class c ON c.oid = t.typrelid
        JOIN pg_attribute a ON a.attrelid = c.oid
        LEFT JOIN pg_description d ON d.objoid = t.oid AND d.classoid = 'pg_type'::regclass
- WHERE t.typnamespace = 'athena_calc'::regnamespace
+ WHERE t.typnamespace = 'athena_calc'::regnamespace AND c.relkind = 'c'
  GROUP BY 1, 2
  ORDER BY t.typname COLLATE "C";
 
 -- Arguments in their order, with their defaults.
 SELECT p.proname AS function, pg_get_function_arguments(p.oid) AS arguments
   FROM pg_proc p
- WHERE p.pronamespace = 'athena_calc'::regnamespace AND p.proname ~ '^(start|list|calculation|invoke|check)'
+ WHERE p.pronamespace = 'athena_calc'::regnamespace AND p.proname ~ '^(start|list|calculation|invoke|check|wait|acquire|run)'
  ORDER BY p.proname COLLATE "C";
+
+-- The view, and what it asks.
+SELECT a.attname AS column, format_type(a.atttypid, a.atttypmod) AS type
+  FROM pg_attribute a
+ WHERE a.attrelid = 'athena_calc.activity'::regclass AND a.attnum > 0
+ ORDER BY a.attnum;
+SELECT obj_description('athena_calc.activity'::regclass) IS NOT NULL AS comment,
+       has_table_privilege('pg_monitor', 'athena_calc.activity', 'SELECT') AS anyone_may,
+       pg_get_function_result('athena_calc.activity'::regproc) AS result;
 
 -- Accounts are servers of this wrapper, which makes no foreign tables. Nobody may use it yet.
 SELECT w.fdwname AS wrapper, w.fdwhandler::regproc AS handler, w.fdwvalidator::regproc AS validator,

@@ -35,6 +35,9 @@ END $$;
 SET athena_calc.region = 'eu-west-1';
 SET athena_calc.work_group = 'spark';
 SET athena_calc.request_timeout = '1s';
+SET athena_calc.max_poll_interval = '1s';
+SET athena_calc.progress = on;
+SET athena_calc.on_cancel = leave;
 SET athena_calc.server = 'prod';
 RESET athena_calc.server;
 -- Servers want USAGE on the wrapper.
@@ -45,6 +48,10 @@ GRANT USAGE ON SCHEMA athena_calc TO regress_athena_calc_user;
 SET ROLE regress_athena_calc_user;
 SELECT * FROM athena_calc.list_engine_versions();
 SELECT athena_calc.invoke('ListEngineVersions');
+SELECT * FROM athena_calc.run_calculation('print(1)');
+CALL athena_calc.run('print(1)');
+-- What is waited for is for everybody to see, as in pg_stat_activity.
+SELECT has_table_privilege('athena_calc.activity', 'SELECT') AND has_function_privilege('athena_calc.activity()', 'EXECUTE');
 RESET ROLE;
 
 -- Granted one function, a role has that one; the empty array asks nobody.

@@ -134,6 +134,14 @@ SET athena_calc.request_timeout = '2min';
 SHOW athena_calc.request_timeout;
 SET athena_calc.max_response_size = '1MB';
 SHOW athena_calc.max_response_size;
+SET athena_calc.max_poll_interval = '1min';
+SHOW athena_calc.max_poll_interval;
+SET athena_calc.on_cancel = leave;
+SET athena_calc.on_cancel = terminate;
+SHOW athena_calc.on_cancel;
+SET athena_calc.progress = yes;
+SET athena_calc.progress = loud;
+SHOW athena_calc.progress;
 -- (PostgreSQL's versions differ in how they print the bounds.)
 CREATE FUNCTION pg_temp.is_refused(setting text, value text) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
@@ -147,7 +155,9 @@ SELECT setting, value, pg_temp.is_refused(setting, value)
                ('request_timeout', '24h'), ('request_timeout', '25h'), ('max_attempts', '0'), ('max_attempts', '20'),
                ('max_attempts', '21'), ('max_concurrency', '0'), ('max_concurrency', '1000'),
                ('max_concurrency', '1001'), ('max_response_size', '0'), ('max_response_size', '512MB'),
-               ('max_response_size', '1GB'), ('max_attempts', 'many')) AS tried (setting, value);
+               ('max_response_size', '1GB'),
+               ('max_poll_interval', '49ms'), ('max_poll_interval', '50ms'), ('max_poll_interval', '1h'),
+               ('max_poll_interval', '61min'), ('max_attempts', 'many')) AS tried (setting, value);
 
 -- A misspelt setting is no setting (14 takes it, and warns when the library is loaded).
 DO $$

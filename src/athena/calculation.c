@@ -205,9 +205,9 @@ athena_calc_wait_for_calculations(PG_FUNCTION_ARGS)
 	int left;
 
 	function_open_sink(fcinfo, CALCULATION_COLUMNS + 2, &sink);
+	poll_begin(&poll, get_timeout(fcinfo));
 	if (count == 0)
 		return (Datum) 0;
-	poll_begin(&poll, get_timeout(fcinfo));
 	calculations = calculations_wait_for(ids, count);
 	activity_wait_for(NULL, NULL);
 	while ((left = calculations_ask(&poll, calculations, count)) > 0)

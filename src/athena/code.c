@@ -67,7 +67,7 @@ code_prepare(NullableDatum code_block, NullableDatum params, NullableDatum code_
 	if (code_block.isnull && code_s3_uri.isnull)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("argument \"code_block\" must not be NULL"),
-						errhint("Give the code, or with code_s3_uri => 's3://…' where it is.")));
+						errhint("Give the code, or with code_s3_uri => 's3://...' where it is.")));
 	if (!code_block.isnull && !code_s3_uri.isnull)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("code_block and code_s3_uri exclude each other")));

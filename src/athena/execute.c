@@ -235,6 +235,32 @@ athena_execute(const AthenaOperation *operation, const NullableDatum *arguments,
 	leave_call_context(before);
 }
 
+static const char *
+copy_text(const char *text)
+{
+	return text != NULL ? pstrdup(text) : NULL;
+}
+
+/* Keeps how a call ended, in the current memory context; one that a deadline left undone is NULL. */
+static void
+keep_outcome(AthenaRequest *request, const AwsCall *call)
+{
+	if (call == NULL)
+	{
+		request->error.sqlstate = ERRCODE_CONNECTION_FAILURE;
+		request->error.exception = AWS_TIMEOUT;
+		request->error.message = "there was no answer in time";
+		return;
+	}
+	request->answered = true;
+	request->attempts = call->attempts;
+	request->error = call->error;
+	request->error.exception = copy_text(call->error.exception);
+	request->error.error_code = copy_text(call->error.error_code);
+	request->error.message = copy_text(call->error.message);
+	request->error.request_id = copy_text(call->error.request_id);
+}
+
 /* A page of a list. */
 typedef struct PageCall
 {
@@ -246,6 +272,7 @@ typedef struct PageCall
 	MemoryContext row_context; /* of one row */
 	int remaining;             /* how many rows are still wanted */
 	int rows;                  /* how many this page had */
+	bool answered;             /* false where a deadline left it undone */
 	JsonValue next_token;      /* a copy; empty at the end of the list */
 	JsonValue last_token;      /* what this page was asked for with */
 } PageCall;
@@ -262,6 +289,7 @@ read_page(AwsCall *call, const HttpResponse *response, void *context)
 	MarshalProblem problem;
 
 	(void) context;
+	page->answered = true;
 	if (call->error.sqlstate != 0 || !athena_read_document(call, response, &document))
 		return;
 
@@ -328,15 +356,17 @@ athena_execute_list(const AthenaOperation *operation, const NullableDatum *argum
 					void *context)
 {
 	AwsConfig config;
+	AthenaRequest last;
 
 	marshal_check_arguments(operation, arguments);
 	aws_config_get(&config);
-	athena_list(&config, operation, arguments, row, context);
+	if (!athena_list(&config, operation, arguments, row, context, &last))
+		athena_request_raise(&last);
 }
 
-void
+bool
 athena_list(const AwsConfig *config, const AthenaOperation *operation,
-			const NullableDatum *arguments, AthenaRow row, void *context)
+			const NullableDatum *arguments, AthenaRow row, void *context, AthenaRequest *last)
 {
 	MemoryContext before;
 	MemoryContext call_context;
@@ -385,14 +415,16 @@ athena_list(const AwsConfig *config, const AthenaOperation *operation,
 			page.call.error.sqlstate = ERRCODE_PROTOCOL_VIOLATION;
 			page.call.error.message = psprintf("the last %d pages had no rows", MAX_EMPTY_PAGES);
 		}
-		if (page.call.error.sqlstate != 0)
-			raise_error(&page.call, operation, arguments);
+		MemoryContextSwitchTo(before);
+		*last = (AthenaRequest){.operation = operation, .arguments = arguments};
+		keep_outcome(last, page.answered ? &page.call : NULL);
 		remaining = page.remaining;
 		token = page.next_token;
-	} while (token.length > 0 && remaining > 0);
+	} while (last->error.sqlstate == 0 && token.length > 0 && remaining > 0);
 
 	MemoryContextSwitchTo(call_context);
 	leave_call_context(before);
+	return last->error.sqlstate == 0;
 }
 
 /* A request under way. */
@@ -401,12 +433,6 @@ typedef struct RequestCall
 	AwsCall call; /* first: the client's */
 	AthenaRequest *request;
 } RequestCall;
-
-static const char *
-copy_text(const char *text)
-{
-	return text != NULL ? pstrdup(text) : NULL;
-}
 
 /* Keeps the outcome of a request, or raises what concerns them all. */
 static void
@@ -433,13 +459,7 @@ read_outcome(AwsCall *call, const HttpResponse *response, void *result_context)
 		aws_call_raise(call);
 
 	before = MemoryContextSwitchTo(result_context);
-	request->answered = true;
-	request->attempts = call->attempts;
-	request->error = call->error;
-	request->error.exception = copy_text(call->error.exception);
-	request->error.error_code = copy_text(call->error.error_code);
-	request->error.message = copy_text(call->error.message);
-	request->error.request_id = copy_text(call->error.request_id);
+	keep_outcome(request, call);
 	MemoryContextSwitchTo(before);
 }
 
@@ -470,12 +490,8 @@ athena_request(const AwsConfig *config, AthenaRequest *requests, int count)
 	aws_call(config, calls, sizeof(RequestCall), count, read_outcome, before);
 	for (int i = 0; i < count; i++)
 	{
-		if (requests[i].answered)
-			continue;
-		requests[i].attempts = calls[i].call.attempts;
-		requests[i].error.sqlstate = ERRCODE_CONNECTION_FAILURE;
-		requests[i].error.exception = AWS_TIMEOUT;
-		requests[i].error.message = "there was no answer in time";
+		if (!requests[i].answered)
+			keep_outcome(&requests[i], NULL);
 	}
 	leave_call_context(before);
 }

@@ -25,12 +25,17 @@ typedef void (*AthenaRow)(Datum *values, bool *nulls, void *context);
 extern void athena_execute_list(const AthenaOperation *operation, const NullableDatum *arguments,
 								AthenaRow row, void *context);
 
-/* The same by a configuration. */
-extern void athena_list(const AwsConfig *config, const AthenaOperation *operation,
-						const NullableDatum *arguments, AthenaRow row, void *context);
+struct AthenaRequest;
+
+/*
+ * The same by a configuration, without an error for what goes wrong with a page: false then, with the outcome of its
+ * request in `last`, palloc'd in the current memory context.
+ */
+extern bool athena_list(const AwsConfig *config, const AthenaOperation *operation,
+						const NullableDatum *arguments, AthenaRow row, void *context,
+						struct AthenaRequest *last);
 
 /* Fills in the row that a batch has for a request: its columns, error_code, error_message. */
-struct AthenaRequest;
 extern void athena_batch_row(const struct AthenaRequest *request, Datum *values, bool *nulls);
 
 /*

@@ -59,11 +59,18 @@ poll_begin(Poll *poll, const Interval *timeout)
 	poll_hasten(poll);
 }
 
-void
-poll_request(Poll *poll, AthenaRequest *requests, int count)
+/* Bounds what is asked for by the time that is left. */
+static void
+set_deadline(const Poll *poll)
 {
 	if (poll->deadline != 0)
 		http_set_deadline(Max(poll->deadline, http_now() + GRACE_US));
+}
+
+void
+poll_request(Poll *poll, AthenaRequest *requests, int count)
+{
+	set_deadline(poll);
 	PG_TRY();
 	{
 		athena_request(&poll->config, requests, count);
@@ -73,6 +80,25 @@ poll_request(Poll *poll, AthenaRequest *requests, int count)
 		http_set_deadline(0);
 	}
 	PG_END_TRY();
+}
+
+bool
+poll_list(Poll *poll, const AthenaOperation *operation, const NullableDatum *arguments,
+		  AthenaRow row, void *context, AthenaRequest *last)
+{
+	volatile bool listed = false;
+
+	set_deadline(poll);
+	PG_TRY();
+	{
+		listed = athena_list(&poll->config, operation, arguments, row, context, last);
+	}
+	PG_FINALLY();
+	{
+		http_set_deadline(0);
+	}
+	PG_END_TRY();
+	return listed;
 }
 
 void
@@ -134,6 +160,9 @@ poll_forgives(Poll *poll, const AwsError *error)
 	switch (error->sqlstate)
 	{
 		case ERRCODE_CONFIGURATION_LIMIT_EXCEEDED:
+			/* A quota that is used up is no throttling: it takes somebody to end sessions. */
+			if (error->message != NULL && strstr(error->message, "Maximum allowed") != NULL)
+				return false;
 			/* It asks us to ask less often. */
 			poll->trouble = 0;
 			poll->pause = longest_pause();

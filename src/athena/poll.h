@@ -33,6 +33,10 @@ extern void poll_begin(Poll *poll, const Interval *timeout);
  */
 extern void poll_request(Poll *poll, AthenaRequest *requests, int count);
 
+/* The same with a list; see athena_list(). */
+extern bool poll_list(Poll *poll, const AthenaOperation *operation, const NullableDatum *arguments,
+					  AthenaRow row, void *context, AthenaRequest *last);
+
 /* Begins with short pauses again: what is waited for is about to change. */
 extern void poll_hasten(Poll *poll);
 

@@ -386,7 +386,7 @@ check_can_commit(FunctionCallInfo fcinfo)
 			 "It commits before each pause, which it can as a statement of its own only: not in a "
 			 "transaction block, a string of several statements, a function, or a block "
 			 "with EXCEPTION."),
-		 errhint("Use SELECT * FROM athena_calc.run_calculation(…) here.")));
+		 errhint("Use SELECT * FROM athena_calc.run_calculation(...) here.")));
 }
 
 /* CALL run(…, INOUT result calculation_execution) */

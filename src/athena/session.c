@@ -267,8 +267,14 @@ find_or_start(Poll *poll, const char *name, NullableDatum *arguments, FoundSessi
 	NullableDatum list[] = {
 		arguments[START_SESSION_WORK_GROUP], {.isnull = true}, {.isnull = true}};
 	Candidate best = {.name = name, .context = CurrentMemoryContext};
+	AthenaRequest last;
 
-	athena_list(&poll->config, &operation_list_sessions, list, consider, &best);
+	while (!poll_list(poll, &operation_list_sessions, list, consider, &best, &last))
+	{
+		if (!poll_forgives(poll, &last.error) || !poll_pause(poll))
+			athena_request_raise(&last);
+		best.id = NULL;
+	}
 	found->id = best.id != NULL ? best.id : start(poll, arguments);
 	found->is_starting = best.id == NULL || strncmp(useful_states[best.rank], "CREAT", 5) == 0;
 }

@@ -254,11 +254,30 @@ $athena->query('ROLLBACK');
 # Throttling, and trouble for a while
 
 $athena->query(q{SET athena_calc.max_poll_interval = '1s'});
-for my $trouble ({ error => 'TooManyRequestsException', message => 'Rate exceeded' }, { status => 500 })
+for my $operation ('StartSession', 'ListSessions')
 {
-	$athena->fault(operation => 'StartSession', times => 5, %$trouble);
-	ok(defined $athena->value($acquire, 'trouble ' . ++$number), 'survived: ' . join ' ', %$trouble);
-	is(sessions_of("trouble $number"), 1, 'one session is started');
+	for my $trouble ({ error => 'TooManyRequestsException', message => 'Rate exceeded' }, { status => 500 })
+	{
+		$athena->fault(operation => $operation, times => 5, %$trouble);
+		ok(defined $athena->value($acquire, 'trouble ' . ++$number), "survived of $operation: " . join ' ', %$trouble);
+		is(sessions_of("trouble $number"), 1, 'one session is started');
+	}
 }
+
+# A list that has no answer in time is not an empty one: nothing is started.
+$athena->fault(operation => 'ListSessions', hang => \1, times => undef);
+is($athena->query_error(q{SELECT athena_calc.acquire_session('no list', timeout => '500ms')})->{sqlstate},
+	'08006', 'a list without an answer in time');
+$athena->clear_faults;
+is(sessions_of('no list'), 0, 'starts no session');
+
+# A quota that is used up is told at once: waiting mends nothing.
+$athena->fault(operation => 'StartSession', error => 'TooManyRequestsException', message => 'Maximum allowed sessions', times => undef);
+$since = time;
+$error = $athena->query_error($acquire, 'quota');
+is($error->{sqlstate}, '53400', 'a quota that is used up');
+like($error->{hint}, qr/Terminate sessions/, 'with what to do');
+cmp_ok(time - $since, '<', 15, 'is no throttling to wait for');
+$athena->clear_faults;
 
 done_testing();
