@@ -59,9 +59,6 @@ keep_answer(WaitedCalculation *calculation, const AthenaRequest *request)
 	MemoryContext before;
 	AthenaRequest *last = &calculation->last;
 
-	/* When the time is up, what was known before is better than that there was no time for an answer. */
-	if (!request->answered && last->answered)
-		return;
 	MemoryContextReset(calculation->memory);
 	before = MemoryContextSwitchTo(calculation->memory);
 	*last = *request;
@@ -132,9 +129,9 @@ calculations_ask(Poll *poll, WaitedCalculation *calculations, int count)
 		if (calculation->ended)
 			continue;
 		asked++;
-		keep_answer(calculation, request);
 		if (request->error.sqlstate == 0)
 		{
+			keep_answer(calculation, request);
 			MemoryContextSwitchTo(before);
 			poll_report("calculation", TextDatumGetCString(calculation->id.value),
 						&calculation->reported, calculation_state(calculation));
@@ -150,6 +147,10 @@ calculations_ask(Poll *poll, WaitedCalculation *calculations, int count)
 				poll->trouble = since;
 			troubled = troubled || poll->trouble != 0;
 			calculation->ended = !forgiven;
+			/* What was known before is better than trouble that passes, and trouble than no time for an answer. */
+			if (!forgiven || !calculation->last.answered ||
+				(calculation->last.error.sqlstate != 0 && request->answered))
+				keep_answer(calculation, request);
 		}
 		left += !calculation->ended;
 	}

@@ -15,13 +15,33 @@
 
 static dlist_head errands = DLIST_STATIC_INIT(errands);
 
+/* Makes requests again, as long as there is time, while the service is too busy to take them. */
+static void
+send_until_taken(const AwsConfig *config, AthenaRequest *requests, int count)
+{
+	bool again = true;
+
+	while (again && !http_hurry_is_over())
+	{
+		athena_request(config, requests, count);
+		again = false;
+		for (int i = 0; i < count; i++)
+		{
+			int sqlstate = requests[i].answered ? requests[i].error.sqlstate : 0;
+
+			again = again || sqlstate == ERRCODE_CONFIGURATION_LIMIT_EXCEEDED ||
+					sqlstate == ERRCODE_SYSTEM_ERROR;
+		}
+	}
+}
+
 /* Learns what a start that had no answer has started. */
 static char *
 learn_id(const AwsConfig *config, const AthenaOperation *operation, const NullableDatum *arguments)
 {
 	AthenaRequest request = {.operation = operation, .arguments = arguments};
 
-	athena_request(config, &request, 1);
+	send_until_taken(config, &request, 1);
 	if (!request.answered || request.error.sqlstate != 0)
 		return NULL;
 	return TextDatumGetCString(request.values[0]);
@@ -34,7 +54,9 @@ append_outcome(StringInfo outcome, const char *what, const char *id, const Athen
 		appendStringInfoChar(outcome, '\n');
 	appendStringInfo(outcome, "%s %s: ", what, id);
 	if (!request->answered)
-		appendStringInfo(outcome, "no answer to %s yet", request->operation->name);
+		appendStringInfo(outcome,
+						 request->attempts > 0 ? "no answer to %s yet" : "%s could not be sent",
+						 request->operation->name);
 	else if (request->error.sqlstate != 0)
 		appendStringInfo(outcome, "%s failed: %s", request->operation->name,
 						 request->error.message);
@@ -78,14 +100,17 @@ carry_out(Errand *errand, StringInfo outcome)
 
 	memset(requests, 0, sizeof(requests));
 	memset(arguments, 0, sizeof(arguments));
-	if (errand->calculation_start != NULL && errand->calculation_id == NULL)
-		errand->calculation_id = learn_id(errand->config, &operation_start_calculation_execution,
-										  errand->calculation_start);
 	if (errand->session_start != NULL && errand->session_id == NULL)
 		errand->session_id =
 			learn_id(errand->config, &operation_start_session, errand->session_start);
+	/* A calculation in a session that is terminated ends with it, whatever its ID. */
+	if (errand->calculation_start != NULL && errand->calculation_id == NULL &&
+		errand->session_id == NULL)
+		errand->calculation_id = learn_id(errand->config, &operation_start_calculation_execution,
+										  errand->calculation_start);
 
-	if (errand->calculation_start != NULL && errand->calculation_id == NULL)
+	if (errand->calculation_start != NULL && errand->calculation_id == NULL &&
+		errand->session_id == NULL)
 		append_unknown(outcome, &operation_start_calculation_execution, errand->calculation_start);
 	if (errand->session_start != NULL && errand->session_id == NULL)
 		append_unknown(outcome, &operation_start_session, errand->session_start);
@@ -111,7 +136,7 @@ carry_out(Errand *errand, StringInfo outcome)
 		count++;
 	}
 	if (count > 0)
-		athena_request(errand->config, requests, count);
+		send_until_taken(errand->config, requests, count);
 
 	count = 0;
 	if (errand->calculation_id != NULL)
@@ -121,7 +146,7 @@ carry_out(Errand *errand, StringInfo outcome)
 }
 
 char *
-errand_carry_out(Errand *errand)
+errand_carry_out(Errand *errand, bool after_cancel)
 {
 	MemoryContext before = MemoryContextSwitchTo(errand->context);
 	uint32 holds;
@@ -131,7 +156,7 @@ errand_carry_out(Errand *errand)
 	initStringInfo(&outcome);
 	HOLD_INTERRUPTS();
 	holds = InterruptHoldoffCount;
-	http_hurry(http_now() + PATIENCE_US);
+	http_hurry(http_now() + PATIENCE_US, after_cancel);
 	PG_TRY();
 	{
 		carry_out(errand, &outcome);
@@ -148,7 +173,7 @@ errand_carry_out(Errand *errand)
 		InterruptHoldoffCount = holds;
 	}
 	PG_END_TRY();
-	http_hurry(0);
+	http_hurry(0, false);
 	RESUME_INTERRUPTS();
 	MemoryContextSwitchTo(before);
 	return outcome.len > 0 ? outcome.data : NULL;
@@ -163,7 +188,7 @@ carry_out_all(int code, Datum argument)
 	while (!dlist_is_empty(&errands))
 	{
 		Errand *errand = dlist_container(Errand, node, dlist_tail_node(&errands));
-		char *outcome = errand_carry_out(errand);
+		char *outcome = errand_carry_out(errand, false);
 
 		if (outcome != NULL)
 			ereport(LOG, (errmsg("the backend ends while it runs a calculation"),

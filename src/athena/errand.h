@@ -36,8 +36,8 @@ extern void errand_end(Errand *errand);
 
 /*
  * Carries it out and lays it down. What Athena answered about the calculation, in a sentence, palloc'd in the errand's
- * context; NULL where there was none to stop. Throws nothing: it is for when something was thrown already.
+ * context; NULL where there was nothing to stop. `after_cancel` is whether a canceled query is why. Throws nothing: it is for when something was thrown already.
  */
-extern char *errand_carry_out(Errand *errand);
+extern char *errand_carry_out(Errand *errand, bool after_cancel);
 
 #endif

@@ -150,6 +150,8 @@ athena_read_document(AwsCall *call, const HttpResponse *response, JsonValue *doc
 		aws_error_invalid_response(&call->error, response, "is not a JSON object");
 	else
 		return true;
+	/* It said yes, only not how. */
+	call->uncertain = true;
 	return false;
 }
 
@@ -158,6 +160,7 @@ set_invalid(AwsCall *call, const HttpResponse *response, const MarshalProblem *p
 {
 	aws_error_invalid_response(&call->error, response, problem->text);
 	call->error.sqlstate = problem->sqlstate;
+	call->uncertain = true;
 }
 
 static void
@@ -241,11 +244,13 @@ copy_text(const char *text)
 	return text != NULL ? pstrdup(text) : NULL;
 }
 
-/* Keeps how a call ended, in the current memory context; one that a deadline left undone is NULL. */
+/* Keeps how a call ended, in the current memory context, or that a deadline left it undone. */
 static void
-keep_outcome(AthenaRequest *request, const AwsCall *call)
+keep_outcome(AthenaRequest *request, const AwsCall *call, bool answered)
 {
-	if (call == NULL)
+	request->attempts = call->attempts;
+	request->uncertain = call->uncertain || (!answered && call->attempts > 0);
+	if (!answered)
 	{
 		request->error.sqlstate = ERRCODE_CONNECTION_FAILURE;
 		request->error.exception = AWS_TIMEOUT;
@@ -253,7 +258,6 @@ keep_outcome(AthenaRequest *request, const AwsCall *call)
 		return;
 	}
 	request->answered = true;
-	request->attempts = call->attempts;
 	request->error = call->error;
 	request->error.exception = copy_text(call->error.exception);
 	request->error.error_code = copy_text(call->error.error_code);
@@ -417,7 +421,7 @@ athena_list(const AwsConfig *config, const AthenaOperation *operation,
 		}
 		MemoryContextSwitchTo(before);
 		*last = (AthenaRequest){.operation = operation, .arguments = arguments};
-		keep_outcome(last, page.answered ? &page.call : NULL);
+		keep_outcome(last, &page.call, page.answered);
 		remaining = page.remaining;
 		token = page.next_token;
 	} while (last->error.sqlstate == 0 && token.length > 0 && remaining > 0);
@@ -454,12 +458,14 @@ read_outcome(AwsCall *call, const HttpResponse *response, void *result_context)
 			set_invalid(call, response, &problem);
 		MemoryContextSwitchTo(before);
 	}
-	if (call->error.sqlstate == ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION ||
-		call->error.sqlstate == ERRCODE_OUT_OF_MEMORY)
+	/* In a hurry each is carried on with, for all that can be said is to be said. */
+	if (!http_is_hurried() &&
+		(call->error.sqlstate == ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION ||
+		 call->error.sqlstate == ERRCODE_OUT_OF_MEMORY))
 		aws_call_raise(call);
 
 	before = MemoryContextSwitchTo(result_context);
-	keep_outcome(request, call);
+	keep_outcome(request, call, true);
 	MemoryContextSwitchTo(before);
 }
 
@@ -491,7 +497,7 @@ athena_request(const AwsConfig *config, AthenaRequest *requests, int count)
 	for (int i = 0; i < count; i++)
 	{
 		if (!requests[i].answered)
-			keep_outcome(&requests[i], NULL);
+			keep_outcome(&requests[i], &calls[i].call, false);
 	}
 	leave_call_context(before);
 }

@@ -54,8 +54,9 @@ typedef struct AthenaRequest
 
 	bool
 		answered; /* false where a deadline (http.h) left it undone; then the error is that of a time-out */
+	bool uncertain; /* whether it may have been carried out, whatever the last answer said */
 	AwsError error;
-	int attempts;
+	int attempts;  /* 0 where it was never sent */
 	Datum *values; /* one for each column, where there was no error */
 	bool *nulls;
 } AthenaRequest;

@@ -54,8 +54,7 @@ poll_begin(Poll *poll, const Interval *timeout)
 	if (timeout != NULL)
 		poll->deadline = http_now() + timeout_us(timeout);
 	aws_config_get(&poll->config);
-	for (int i = 0; i < AWS_OPTION_COUNT; i++)
-		poll->config.values[i] = pstrdup(poll->config.values[i]);
+	aws_config_copy(&poll->config);
 	poll_hasten(poll);
 }
 
@@ -117,11 +116,13 @@ poll_is_over(const Poll *poll)
  * Ends the transaction, so that the wait holds no snapshot and no lock. What the catalogs were looked at with counts
  * as a snapshot, too.
  */
-static void
-commit(void)
+void
+poll_commit(const Poll *poll)
 {
 	MemoryContext before = CurrentMemoryContext;
 
+	if (!poll->commits)
+		return;
 	SPI_commit();
 	SPI_start_transaction();
 	MemoryContextSwitchTo(before);
@@ -139,8 +140,7 @@ poll_pause(Poll *poll)
 		return false;
 	if (poll->deadline != 0 && until > poll->deadline)
 		until = poll->deadline;
-	if (poll->commits)
-		commit();
+	poll_commit(poll);
 	if (wait_event == 0)
 		wait_event = named_wait_event("AthenaCalcPoll");
 	for (; now < until; now = http_now())

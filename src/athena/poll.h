@@ -40,6 +40,9 @@ extern bool poll_list(Poll *poll, const AthenaOperation *operation, const Nullab
 /* Begins with short pauses again: what is waited for is about to change. */
 extern void poll_hasten(Poll *poll);
 
+/* Ends the transaction of a wait that commits, so that what comes next holds no snapshot and no lock. */
+extern void poll_commit(const Poll *poll);
+
 /* Whether the time is up. */
 extern bool poll_is_over(const Poll *poll);
 

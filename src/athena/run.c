@@ -27,6 +27,9 @@
 /* How much of what a failed calculation wrote to standard error stands in the error's DETAIL. */
 #define STDERR_BYTES 4096
 
+/* How long the termination of a session is tried when all else went well. */
+#define END_SESSION_US (60 * INT64CONST(1000000))
+
 /* By this whoever looks for what a crash of the server left behind finds it. */
 #define OWN_SESSION_DESCRIPTION "athena_calc.run_calculation"
 
@@ -103,11 +106,20 @@ raise_timed_out(const char *what)
 	ereport(ERROR, (errcode(SQLSTATE_TIMED_OUT), errmsg("timed out: %s", what)));
 }
 
-/* Whether a refusal is the service's own: then nothing was started. */
-static bool
-is_refusal(const AthenaRequest *request)
+/*
+ * Makes a request that starts something. `start` is what the errand knows of it: the arguments from the first attempt on
+ * that may have been carried out, in whatever round that was. Before, and after a plain refusal, there is nothing to mend.
+ */
+static void
+request_start(Run *run, AthenaRequest *request, const NullableDatum **start)
 {
-	return request->error.from_service && request->error.http_status < 500;
+	bool was_uncertain = *start != NULL;
+
+	*start = request->arguments;
+	request->uncertain = false;
+	poll_request(&run->poll, request, 1);
+	if (request->error.sqlstate != 0 && !request->uncertain && !was_uncertain)
+		*start = NULL;
 }
 
 /* Whether a session cannot take a calculation yet: it runs another, or is not there yet. */
@@ -141,12 +153,9 @@ start_own_session(Run *run)
 							run->arguments[RUN_SESSION_OPTIONS]);
 	for (;;)
 	{
-		run->errand.session_start = run->session_start;
-		poll_request(&run->poll, &request, 1);
+		request_start(run, &request, &run->errand.session_start);
 		if (request.error.sqlstate == 0)
 			break;
-		if (is_refusal(&request))
-			run->errand.session_start = NULL;
 		if (!poll_forgives(&run->poll, &request.error))
 			athena_request_raise(&request);
 		if (!poll_pause(&run->poll))
@@ -187,12 +196,9 @@ start_calculation(Run *run)
 	run->start[START_CALCULATION_TOKEN].value = CStringGetTextDatum(token);
 	for (;;)
 	{
-		run->errand.calculation_start = run->start;
-		poll_request(&run->poll, &request, 1);
+		request_start(run, &request, &run->errand.calculation_start);
 		if (request.error.sqlstate == 0)
 			break;
-		if (is_refusal(&request))
-			run->errand.calculation_start = NULL;
 		if (!is_not_idle(&request) && !poll_forgives(&run->poll, &request.error))
 			athena_request_raise(&request);
 		/* It may be IDLE again before it is asked, and BUSY with another's again after it. */
@@ -281,20 +287,32 @@ raise_failure(Run *run, const char *state)
 				 standard_error.uri[0] != '\0' ? ", standard error at " : "", standard_error.uri)));
 }
 
-/* A session of its own is terminated when all went well, too; there a failure is not the calculation's. */
+/*
+ * A session of its own is terminated when all went well, too; there a failure is not the calculation's, and the time
+ * for it is not the calculation's either.
+ */
 static void
 end_own_session(Run *run)
 {
 	NullableDatum argument = {.value = CStringGetTextDatum(run->session_id)};
 	AthenaRequest request = {.operation = &operation_terminate_session, .arguments = &argument};
 
-	poll_request(&run->poll, &request, 1);
-	if (request.error.sqlstate != 0)
-		ereport(WARNING, (errmsg("session %s could not be terminated: %s", run->session_id,
-								 request.error.message),
-						  errhint("Terminate it with athena_calc.terminate_session, or it costs "
-								  "until its idle time-out.")));
+	run->poll.deadline = http_now() + END_SESSION_US;
+	poll_hasten(&run->poll);
+	do
+	{
+		poll_request(&run->poll, &request, 1);
+		if (request.error.sqlstate == 0)
+		{
+			run->errand.session_id = NULL;
+			return;
+		}
+	} while (poll_forgives(&run->poll, &request.error) && poll_pause(&run->poll));
 	run->errand.session_id = NULL;
+	ereport(WARNING, (errmsg("session %s could not be terminated: %s", run->session_id,
+							 request.error.message),
+					  errhint("Terminate it with athena_calc.terminate_session, or it costs "
+							  "until its idle time-out.")));
 }
 
 static void
@@ -302,6 +320,8 @@ run_to_the_end(Run *run)
 {
 	const char *state;
 
+	/* What cannot be committed fails before anything is started. */
+	poll_commit(&run->poll);
 	run->start[START_CALCULATION_CODE_BLOCK].value =
 		code_prepare(run->arguments[RUN_CODE_BLOCK], run->arguments[RUN_PARAMS],
 					 run->arguments[RUN_CODE_S3_URI]);
@@ -326,7 +346,7 @@ end_early(Run *run)
 	MemoryContextSwitchTo(run->errand.context);
 	error = CopyErrorData();
 	FlushErrorState();
-	outcome = errand_carry_out(&run->errand);
+	outcome = errand_carry_out(&run->errand, error->sqlerrcode == ERRCODE_QUERY_CANCELED);
 	if (outcome != NULL)
 		error->detail =
 			error->detail != NULL ? psprintf("%s\n%s", error->detail, outcome) : outcome;

@@ -63,7 +63,7 @@ ask(Poll *poll, SessionRow *row)
 		/* That there was no time for a last answer is less than what was known before. */
 		if (request.answered || !row->refusal.answered)
 			row->refusal = request;
-		if (poll_forgives(poll, &request.error) && (!poll_is_over(poll) || row->values != NULL))
+		if (poll_forgives(poll, &request.error))
 			return false;
 		athena_request_raise(&row->refusal);
 	}
@@ -95,7 +95,11 @@ session_wait(Poll *poll, Datum session_id, SessionRow *row)
 				return;
 		}
 		if (!poll_pause(poll))
+		{
+			if (row->values == NULL)
+				athena_request_raise(&row->refusal);
 			return;
+		}
 	}
 }
 

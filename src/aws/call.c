@@ -278,6 +278,9 @@ finish(HttpExchange *exchange, const HttpResponse *response, void *context)
 	else
 	{
 		aws_error_read(&call->error, call->service, response);
+		call->uncertain = call->uncertain || response->outcome == HTTP_BROKEN ||
+						  response->outcome == HTTP_TIMED_OUT || !call->error.from_service ||
+						  response->status >= 500;
 		reason = reason_to_retry(call, response);
 		if (reason != RETRY_NEVER && call->attempts < max_attempts(call) &&
 			retry_quota_take(&quota, reason))

@@ -44,6 +44,8 @@ typedef struct AwsCall
 
 	AwsError error; /* what it ended with; error.sqlstate is 0 for success */
 
+	bool uncertain; /* whether an attempt may have been carried out though no answer said so */
+
 	/* This module's. */
 	int attempts;
 	RetryReason last_retry;

@@ -74,8 +74,8 @@ checked_environment(int option)
 	return environment[option].value;
 }
 
-const char *
-aws_config_setting(AwsOption option)
+static const char *
+setting_or_environment(AwsOption option)
 {
 	return setting_options[option][0] != '\0' ? setting_options[option]
 											  : checked_environment(option);
@@ -102,8 +102,21 @@ aws_config_get(AwsConfig *config)
 				continue;
 			}
 		}
-		config->values[i] = aws_config_setting((AwsOption) i);
+		config->values[i] = setting_or_environment((AwsOption) i);
 	}
+	config->role_arn = setting_options[AWS_OPTION_ROLE_ARN];
+	config->role_arn_or_environment = setting_or_environment(AWS_OPTION_ROLE_ARN);
+	config->external_id = setting_options[AWS_OPTION_EXTERNAL_ID];
+}
+
+void
+aws_config_copy(AwsConfig *config)
+{
+	for (int i = 0; i < AWS_OPTION_COUNT; i++)
+		config->values[i] = pstrdup(config->values[i]);
+	config->role_arn = pstrdup(config->role_arn);
+	config->role_arn_or_environment = pstrdup(config->role_arn_or_environment);
+	config->external_id = pstrdup(config->external_id);
 }
 
 const char *

@@ -18,16 +18,21 @@ typedef struct AwsConfig
 {
 	const char *values[AWS_OPTION_COUNT]; /* "" for what is not configured */
 	AwsServer server;
+
+	/* Of the settings alone, whatever server is chosen: a role's parts go together. */
+	const char *role_arn;
+	const char *role_arn_or_environment;
+	const char *external_id;
 } AwsConfig;
 
 /*
  * Fills it in. Its strings are the settings', the environment's and the current memory context's: it is for one
- * call. Throws what aws_server_get() throws, and 55000 for a variable of the environment that cannot be right.
+ * call, unless it is copied. Throws what aws_server_get() throws, and 55000 for a variable of the environment that cannot be right.
  */
 extern void aws_config_get(AwsConfig *config);
 
-/* The value of the setting, else of the environment, whatever server is chosen; "" for none. */
-extern const char *aws_config_setting(AwsOption option);
+/* Copies what it points to into the current memory context: for what outlasts a statement's settings. */
+extern void aws_config_copy(AwsConfig *config);
 
 /* Where an option's value comes from, for people: "setting athena_calc.region". "" for none. */
 extern const char *aws_config_origin(const AwsConfig *config, AwsOption option);

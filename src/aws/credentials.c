@@ -93,28 +93,28 @@ raise_missing(const char *option)
 }
 
 static bool
-settings_are_configured(void)
+settings_are_configured(const AwsConfig *config)
 {
-	return setting_options[AWS_OPTION_ACCESS_KEY_ID][0] != '\0' ||
-		   setting_options[AWS_OPTION_SECRET_ACCESS_KEY][0] != '\0';
+	return aws_config_has(config, AWS_OPTION_ACCESS_KEY_ID) ||
+		   aws_config_has(config, AWS_OPTION_SECRET_ACCESS_KEY);
 }
 
-/* The keys of the settings, as they are. */
+/* The keys of the settings. Where a mapping has keys, nobody asks for them; there are no variables for them. */
 static void
-get_settings(SigV4Credentials *keys)
+get_settings(const AwsConfig *config, SigV4Credentials *keys)
 {
 	static const AwsOption required[] = {AWS_OPTION_ACCESS_KEY_ID, AWS_OPTION_SECRET_ACCESS_KEY};
 
 	for (int i = 0; i < (int) lengthof(required); i++)
 	{
-		if (setting_options[required[i]][0] == '\0')
+		if (!aws_config_has(config, required[i]))
 			raise_missing(aws_options[required[i]].name);
 	}
 	settings_check_secret(AWS_OPTION_SECRET_ACCESS_KEY);
 	settings_check_secret(AWS_OPTION_SESSION_TOKEN);
-	keys->access_key_id = setting_options[AWS_OPTION_ACCESS_KEY_ID];
-	keys->secret_access_key = setting_options[AWS_OPTION_SECRET_ACCESS_KEY];
-	keys->session_token = setting_options[AWS_OPTION_SESSION_TOKEN];
+	keys->access_key_id = config->values[AWS_OPTION_ACCESS_KEY_ID];
+	keys->secret_access_key = config->values[AWS_OPTION_SECRET_ACCESS_KEY];
+	keys->session_token = config->values[AWS_OPTION_SESSION_TOKEN];
 	if (keys->session_token[0] == '\0')
 		keys->session_token = NULL;
 }
@@ -148,7 +148,7 @@ source_of_name(const char *name)
 static Source
 first_configured(const AwsConfig *config)
 {
-	if (settings_are_configured())
+	if (settings_are_configured(config))
 		return SOURCE_SETTINGS;
 	if (source_environment_is_configured())
 		return SOURCE_ENVIRONMENT;
@@ -182,10 +182,9 @@ role_of(const char *const *options)
 static SourceRole
 role_of_settings(const AwsConfig *config, Source source)
 {
-	return (SourceRole){source == SOURCE_WEB_IDENTITY ? aws_config_setting(AWS_OPTION_ROLE_ARN)
-													  : setting_options[AWS_OPTION_ROLE_ARN],
-						config->values[AWS_OPTION_ROLE_SESSION_NAME],
-						aws_config_setting(AWS_OPTION_EXTERNAL_ID), ""};
+	return (SourceRole){source == SOURCE_WEB_IDENTITY ? config->role_arn_or_environment
+													  : config->role_arn,
+						config->values[AWS_OPTION_ROLE_SESSION_NAME], config->external_id, ""};
 }
 
 /*
@@ -262,7 +261,7 @@ fetch_source(const AwsConfig *config, const Plan *plan, FoundCredentials *found)
 			if (plan->source == SOURCE_MAPPING)
 				get_mapping(&config->server, &keys);
 			else
-				get_settings(&keys);
+				get_settings(config, &keys);
 			if (!source_take(found, keys.access_key_id, keys.secret_access_key, keys.session_token,
 							 &problem))
 				elog(ERROR, "keys were not checked");
@@ -467,13 +466,16 @@ refresh(Fetch *job)
 {
 	Kept *place = job->place;
 	ErrorData *error;
+	bool fetched;
 
 	job->hasty = true;
 	/* Before the fetch: whatever becomes of it, the next call does not ask again at once. */
 	place->refresh = aws_time() + 1 +
 					 (int64) (random_fraction() * REFRESH_RETRY_SECONDS *
 							  (place->expiration - aws_time() < REFRESH_RETRY_SECONDS ? 0.1 : 1.0));
-	if (!catch_error(fetch, job, &error))
+	fetched = catch_error(fetch, job, &error);
+	source_be_hasty(false);
+	if (!fetched)
 	{
 		ereport(LOG, (errmsg("could not refresh AWS credentials, which hold for another %lld s: %s",
 							 (long long) (place->expiration - aws_time()), error->message)));
@@ -500,7 +502,7 @@ get(const AwsConfig *config, Credentials *credentials, bool renew)
 		(plan.source == SOURCE_SETTINGS || plan.source == SOURCE_MAPPING))
 	{
 		if (plan.source == SOURCE_SETTINGS)
-			get_settings(&credentials->keys);
+			get_settings(config, &credentials->keys);
 		else
 			get_mapping(&config->server, &credentials->keys);
 		return;
@@ -519,7 +521,8 @@ get(const AwsConfig *config, Credentials *credentials, bool renew)
 		forget(place);
 	job.place = place;
 	if (place->identity[0] == '\0' || renew ||
-		(place->expiration != 0 && place->expiration <= aws_time() && place->refresh <= aws_time()))
+		(!http_is_hurried() && place->expiration != 0 && place->expiration <= aws_time() &&
+		 place->refresh <= aws_time()))
 		fetch(&job);
 	else if (place->refresh <= aws_time() && !http_is_hurried())
 		refresh(&job);

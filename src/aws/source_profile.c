@@ -220,7 +220,8 @@ fetch_from_process(const char *name, const char *command, FoundCredentials *foun
 					  NULL);
 	PG_TRY();
 	{
-		process_run(words.argv, setting_request_timeout, MAX_PROCESS_OUTPUT, &output);
+		process_run(words.argv, source_timeout(setting_request_timeout), MAX_PROCESS_OUTPUT,
+					&output);
 		read =
 			json_check(output.data != NULL ? output.data : "", output.length, &document, &problem);
 		if (read)

@@ -42,8 +42,9 @@ static CURLM *multi = NULL;
 static dlist_head active_transfers = DLIST_STATIC_INIT(active_transfers);
 static dlist_head idle_transfers = DLIST_STATIC_INIT(idle_transfers);
 static int idle_transfer_count = 0;
-static int64 deadline = 0;    /* of all runs; 0 for none */
-static int64 hurry_since = 0; /* 0 for no hurry */
+static int64 deadline = 0; /* of all runs; 0 for none */
+static bool hurried = false;
+static int64 same_cancel_until = 0; /* a cancel before this is one that is known */
 
 int64
 http_now(void)
@@ -357,37 +358,48 @@ http_set_deadline(int64 until)
 }
 
 void
-http_hurry(int64 until)
+http_hurry(int64 until, bool after_cancel)
 {
 	if (until != 0)
 		leave_nothing_under_way();
 	deadline = until;
-	hurry_since = until != 0 ? http_now() : 0;
+	hurried = until != 0;
+	same_cancel_until = hurried && after_cancel ? http_now() + SAME_CANCEL_US : 0;
 }
 
 bool
 http_is_hurried(void)
 {
-	return hurry_since != 0;
+	return hurried;
+}
+
+int
+http_time_left(int timeout)
+{
+	int64 left = (deadline - http_now()) / 1000;
+
+	return deadline == 0 ? timeout : (int) Max(1, Min(timeout, left));
 }
 
 /*
- * Whether somebody has lost patience with a run in a hurry. One cancel may come as two signals: PostgreSQL sends it to
- * the backend and to its process group.
+ * One cancel may come as two signals: PostgreSQL sends it to the backend and to its process group. What ends the backend
+ * is no reason to say less.
  */
-static bool
-is_interrupted(void)
+bool
+http_hurry_is_over(void)
 {
-	if (QueryCancelPending && http_now() < hurry_since + SAME_CANCEL_US)
+	if (!hurried)
+		return false;
+	if (QueryCancelPending && http_now() < same_cancel_until)
 		QueryCancelPending = false;
-	return QueryCancelPending || ProcDiePending;
+	return QueryCancelPending || http_now() >= deadline;
 }
 
 /* Whether a run has no time left. */
 static bool
 is_given_up(void)
 {
-	return (deadline != 0 && http_now() >= deadline) || (hurry_since != 0 && is_interrupted());
+	return (deadline != 0 && http_now() >= deadline) || http_hurry_is_over();
 }
 
 /* When there is something to do whatever the sockets do; -1 for never. */

@@ -89,10 +89,17 @@ extern void http_run(HttpExchange **exchanges, int count, int concurrency,
 extern void http_set_deadline(int64 until);
 
 /*
- * The same for what is still to be said when a statement ends early: a run ends when another interrupt comes, too. The
- * caller holds interrupts. What an error has left under way is dropped.
+ * The same for what is still to be said when a statement ends early: a run ends when somebody cancels, too. Where it was
+ * a cancel that ended the statement, one that follows it at once is taken for the same. The caller holds interrupts. What an error has
+ * left under way is dropped.
  */
-extern void http_hurry(int64 until);
+extern void http_hurry(int64 until, bool after_cancel);
+
+/* How many milliseconds are left for something of `timeout` milliseconds; at least 1. */
+extern int http_time_left(int timeout);
+
+/* Whether somebody has lost patience with what is said in a hurry. */
+extern bool http_hurry_is_over(void);
 
 /* Whether runs are in such a hurry. */
 extern bool http_is_hurried(void);

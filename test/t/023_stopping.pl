@@ -355,7 +355,7 @@ $since = time;
 $athena->query('SELECT pg_terminate_backend($1)', $db->pid);
 $db->finish;
 $athena->wait_until(sub { $athena->value('SELECT count(*) FROM pg_stat_activity WHERE pid = $1', $db->pid) == 0 }, 'it is gone');
-cmp_ok(time - $since, '<', AT_ONCE, sprintf('so does pg_terminate_backend: %.1f ms', (time - $since) * 1000));
+cmp_ok(time - $since, '<', 6.5, sprintf('pg_terminate_backend waits for the answer as long: %.1f s', time - $since));
 $athena->clear_faults;
 
 ($db) = begin_phase(\%polling);

@@ -247,8 +247,7 @@ $athena->query('CREATE TABLE child (id int REFERENCES parent DEFERRABLE INITIALL
 $athena->clear_log;
 $error = $athena->query_error("DO \$\$ DECLARE v athena_calc.calculation_execution; BEGIN INSERT INTO child VALUES (1); CALL athena_calc.run(" . quoted($sleep) . ", '$session', result => v); END \$\$");
 is($error->{sqlstate}, '23503', 'a deferred constraint that fails at its first commit');
-my ($stopped) = map { $_->{members}{CalculationExecutionId} } $athena->requests('StopCalculationExecution');
-is_canceled($stopped, 'the calculation is stopped') if ok(defined $stopped, 'it says so to Athena');
+is($athena->requests('StartCalculationExecution'), 0, 'which is before anything is started');
 
 # Again and again in one backend: nothing grows, nothing is left
 

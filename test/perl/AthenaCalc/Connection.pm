@@ -34,6 +34,7 @@ use strict;
 use warnings;
 
 use Carp;
+use Errno;
 use Encode qw(decode encode);
 use IO::Select;
 use IO::Socket::UNIX;
@@ -337,8 +338,11 @@ sub _read_message
 				return ($type, substr $message, 5);
 			}
 		}
+		# A signal ends the wait, too: that of a child that stops, for one.
 		$select->can_read($PostgreSQL::Test::Utils::timeout_default)
+		  or $!{EINTR}
 		  or croak "the backend has not answered for $PostgreSQL::Test::Utils::timeout_default s";
+		next unless $select->can_read(0);
 		sysread $self->{socket}, $self->{received}, 1 << 20, length $self->{received}
 		  or return ('', '');
 	}

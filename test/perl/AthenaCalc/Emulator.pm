@@ -119,6 +119,7 @@ sub stop
 
 	return unless $self->{pid};
 	close $self->{stdin};
+	kill 'CONT', $self->{pid}; # where a test that stopped it died
 	# The exit status of the test must stay its own.
 	local $?;
 	waitpid delete $self->{pid}, 0;
