@@ -100,19 +100,17 @@ carry_out(Errand *errand, StringInfo outcome)
 
 	memset(requests, 0, sizeof(requests));
 	memset(arguments, 0, sizeof(arguments));
-	if (errand->session_start != NULL && errand->session_id == NULL)
+	if (errand->session_sent && errand->session_id == NULL)
 		errand->session_id =
 			learn_id(errand->config, &operation_start_session, errand->session_start);
 	/* A calculation in a session that is terminated ends with it, whatever its ID. */
-	if (errand->calculation_start != NULL && errand->calculation_id == NULL &&
-		errand->session_id == NULL)
+	if (errand->calculation_sent && errand->calculation_id == NULL && errand->session_id == NULL)
 		errand->calculation_id = learn_id(errand->config, &operation_start_calculation_execution,
 										  errand->calculation_start);
 
-	if (errand->calculation_start != NULL && errand->calculation_id == NULL &&
-		errand->session_id == NULL)
+	if (errand->calculation_sent && errand->calculation_id == NULL && errand->session_id == NULL)
 		append_unknown(outcome, &operation_start_calculation_execution, errand->calculation_start);
-	if (errand->session_start != NULL && errand->session_id == NULL)
+	if (errand->session_sent && errand->session_id == NULL)
 		append_unknown(outcome, &operation_start_session, errand->session_start);
 	if (errand->calculation_id != NULL && is_left(errand))
 	{

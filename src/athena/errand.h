@@ -20,9 +20,11 @@ typedef struct Errand
 	const AwsConfig *config;
 	MemoryContext context; /* lives as long as the errand */
 
-	/* A start without an answer yet, NULL where there is none. */
+	/* Starts, and whether they were sent and have had no answer, or none that says that nothing was started. */
 	const NullableDatum *calculation_start;
 	const NullableDatum *session_start;
+	bool calculation_sent;
+	bool session_sent;
 
 	char *calculation_id; /* that is to be stopped; NULL for none */
 	char *session_id;     /* that is to be terminated; NULL for none */

@@ -51,9 +51,10 @@ typedef struct AthenaRequest
 {
 	const AthenaOperation *operation;
 	const NullableDatum *arguments;
+	bool *sent; /* set when it is sent, taken back when it was plainly refused; or NULL */
 
 	bool
-		answered; /* false where a deadline (http.h) left it undone; then the error is that of a time-out */
+		answered; /* false where a deadline (http.h) left it undone: then its error is a time-out */
 	bool uncertain; /* whether it may have been carried out, whatever the last answer said */
 	AwsError error;
 	int attempts;  /* 0 where it was never sent */

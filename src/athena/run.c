@@ -106,22 +106,6 @@ raise_timed_out(const char *what)
 	ereport(ERROR, (errcode(SQLSTATE_TIMED_OUT), errmsg("timed out: %s", what)));
 }
 
-/*
- * Makes a request that starts something. `start` is what the errand knows of it: the arguments from the first attempt on
- * that may have been carried out, in whatever round that was. Before, and after a plain refusal, there is nothing to mend.
- */
-static void
-request_start(Run *run, AthenaRequest *request, const NullableDatum **start)
-{
-	bool was_uncertain = *start != NULL;
-
-	*start = request->arguments;
-	request->uncertain = false;
-	poll_request(&run->poll, request, 1);
-	if (request->error.sqlstate != 0 && !request->uncertain && !was_uncertain)
-		*start = NULL;
-}
-
 /* Whether a session cannot take a calculation yet: it runs another, or is not there yet. */
 static bool
 is_not_idle(const AthenaRequest *request)
@@ -147,13 +131,15 @@ start_own_session(Run *run)
 {
 	NullableDatum description = {.value = CStringGetTextDatum(OWN_SESSION_DESCRIPTION)};
 	AthenaRequest request = {.operation = &operation_start_session,
-							 .arguments = run->session_start};
+							 .arguments = run->session_start,
+							 .sent = &run->errand.session_sent};
 
 	session_start_arguments(run->session_start, run->arguments[RUN_WORK_GROUP], description,
 							run->arguments[RUN_SESSION_OPTIONS]);
+	run->errand.session_start = run->session_start;
 	for (;;)
 	{
-		request_start(run, &request, &run->errand.session_start);
+		poll_request(&run->poll, &request, 1);
 		if (request.error.sqlstate == 0)
 			break;
 		if (!poll_forgives(&run->poll, &request.error))
@@ -163,7 +149,7 @@ start_own_session(Run *run)
 	}
 	run->session_id = TextDatumGetCString(request.values[0]);
 	run->errand.session_id = run->session_id;
-	run->errand.session_start = NULL;
+	run->errand.session_sent = false;
 	run->own_session = true;
 	poll_hasten(&run->poll);
 	wait_until_idle(run);
@@ -188,15 +174,17 @@ start_calculation(Run *run)
 {
 	char token[AWS_UUID_SIZE];
 	AthenaRequest request = {.operation = &operation_start_calculation_execution,
-							 .arguments = run->start};
+							 .arguments = run->start,
+							 .sent = &run->errand.calculation_sent};
 
 	aws_generate_uuid(token);
 	run->start[START_CALCULATION_SESSION_ID].value = CStringGetTextDatum(run->session_id);
 	run->start[START_CALCULATION_DESCRIPTION] = run->arguments[RUN_DESCRIPTION];
 	run->start[START_CALCULATION_TOKEN].value = CStringGetTextDatum(token);
+	run->errand.calculation_start = run->start;
 	for (;;)
 	{
-		request_start(run, &request, &run->errand.calculation_start);
+		poll_request(&run->poll, &request, 1);
 		if (request.error.sqlstate == 0)
 			break;
 		if (!is_not_idle(&request) && !poll_forgives(&run->poll, &request.error))
@@ -209,7 +197,7 @@ start_calculation(Run *run)
 			wait_until_idle(run);
 	}
 	run->errand.calculation_id = TextDatumGetCString(request.values[0]);
-	run->errand.calculation_start = NULL;
+	run->errand.calculation_sent = false;
 	run->calculation = calculations_wait_for(&request.values[0], 1);
 	poll_hasten(&run->poll);
 }

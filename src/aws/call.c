@@ -164,6 +164,8 @@ prepare(HttpExchange *exchange, HttpRequest *request, void *context)
 	request->max_response_size = (size_t) setting_max_response_size * 1024;
 	request->ca_bundle = call->ca_bundle;
 	call->attempts++;
+	if (call->sent != NULL)
+		*call->sent = true;
 }
 
 /* A header that holds a whole number; -1 where it holds none. */

@@ -41,6 +41,7 @@ typedef struct AwsCall
 	const SigV4Credentials *credentials; /* NULL for a request that nobody signs */
 	int timeout;                         /* milliseconds for an attempt; 0 for the settings' */
 	int max_attempts;                    /* 0 for athena_calc.max_attempts */
+	bool *sent;                          /* set with the first attempt; or NULL */
 
 	AwsError error; /* what it ended with; error.sqlstate is 0 for success */
 

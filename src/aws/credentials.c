@@ -329,13 +329,15 @@ static void
 keep(Kept *place, const char *identity, const char *version, const Plan *plan,
 	 const FoundCredentials *found)
 {
+	ByteBuffer memory = {0};
 	size_t needed = strlen(found->access_key_id) + strlen(found->secret_access_key) + 2 +
 					(found->session_token != NULL ? strlen(found->session_token) + 1 : 0);
 
-	forget(place);
-	/* All at once, so that nothing moves. */
-	if (!buffer_reserve(&place->memory, needed))
+	/* All at once, so that nothing moves; and before what is there is forgotten. */
+	if (!buffer_reserve(&memory, needed))
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	forget(place);
+	place->memory = memory;
 	place->keys.access_key_id = keep_string(place, found->access_key_id);
 	place->keys.secret_access_key = keep_string(place, found->secret_access_key);
 	place->keys.session_token = keep_string(place, found->session_token);

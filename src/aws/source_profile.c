@@ -343,27 +343,6 @@ profile_name(const AwsConfig *config)
 													  : DEFAULT_PROFILE;
 }
 
-bool
-source_profile_is_configured(const AwsConfig *config)
-{
-	Profiles profiles;
-	bool configured = false;
-
-	if (aws_config_has(config, AWS_OPTION_PROFILE) ||
-		aws_config_has(config, AWS_OPTION_SHARED_CREDENTIALS_FILE))
-		return true;
-	open_profiles(config, &profiles);
-	for (int i = 0; !configured && i < (int) lengthof(credential_keys); i++)
-	{
-		char *value = get(&profiles, DEFAULT_PROFILE, credential_keys[i]);
-
-		configured = value != NULL;
-		source_wipe(value);
-	}
-	close_profiles(&profiles);
-	return configured;
-}
-
 void
 source_profile_fetch(const AwsConfig *config, FoundCredentials *found)
 {
@@ -398,30 +377,69 @@ source_profile_identity(const AwsConfig *config, ByteBuffer *identity)
 	}
 }
 
-/* The files are read anew only when they have changed. */
-const char *
-source_profile_region(const AwsConfig *config)
+/* What is asked of the files at each call. */
+typedef struct ProfileFacts
 {
-	static char known_identity[SIGV4_HEX_SIZE] = "";
-	static char known[64];
+	char identity[SIGV4_HEX_SIZE]; /* of the files and the profile; "" for none known */
+	bool has_credentials;
+	char region[64]; /* "" for none */
+} ProfileFacts;
+
+static bool
+has_credentials(const Profiles *profiles, const char *name)
+{
+	bool found = false;
+
+	for (int i = 0; !found && i < (int) lengthof(credential_keys); i++)
+	{
+		char *value = get(profiles, name, credential_keys[i]);
+
+		found = value != NULL;
+		source_wipe(value);
+	}
+	return found;
+}
+
+/* The files are read anew only when they have changed. */
+static const ProfileFacts *
+get_facts(const AwsConfig *config)
+{
+	static ProfileFacts facts = {.identity = ""};
 	ByteBuffer identity = {0};
 	char hash[SIGV4_HEX_SIZE];
 
 	source_profile_identity(config, &identity);
 	sigv4_hash(identity.data, identity.length, hash);
 	buffer_free(&identity);
-	if (strcmp(hash, known_identity) != 0)
+	if (strcmp(hash, facts.identity) != 0)
 	{
 		Profiles profiles;
 		const char *region;
 
-		known_identity[0] = '\0';
+		facts.identity[0] = '\0';
 		open_profiles(config, &profiles);
 		region = get_or_empty(&profiles, profile_name(config), "region");
+		facts.has_credentials = has_credentials(&profiles, profile_name(config));
 		close_profiles(&profiles);
-		if (strlcpy(known, region, sizeof(known)) >= sizeof(known))
-			strlcpy(known, "-", sizeof(known)); /* the caller says that it is none */
-		strlcpy(known_identity, hash, sizeof(known_identity));
+		if (strlcpy(facts.region, region, sizeof(facts.region)) >= sizeof(facts.region))
+			strlcpy(facts.region, "-", sizeof(facts.region)); /* the caller says that it is none */
+		strlcpy(facts.identity, hash, sizeof(facts.identity));
 	}
-	return known[0] != '\0' ? known : NULL;
+	return &facts;
+}
+
+bool
+source_profile_is_configured(const AwsConfig *config)
+{
+	return aws_config_has(config, AWS_OPTION_PROFILE) ||
+		   aws_config_has(config, AWS_OPTION_SHARED_CREDENTIALS_FILE) ||
+		   get_facts(config)->has_credentials;
+}
+
+const char *
+source_profile_region(const AwsConfig *config)
+{
+	const ProfileFacts *facts = get_facts(config);
+
+	return facts->region[0] != '\0' ? facts->region : NULL;
 }

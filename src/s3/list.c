@@ -174,6 +174,7 @@ s3_list(const S3Uri *prefix, S3ListRow row, void *context)
 	const S3Uri bucket = {prefix->bucket, ""};
 	const char *key = encoding_to_utf8(prefix->key, strlen(prefix->key));
 	char *token = NULL;
+	char *last = NULL;
 
 	do
 	{
@@ -194,6 +195,11 @@ s3_list(const S3Uri *prefix, S3ListRow row, void *context)
 		pfree(query.data);
 		if (token != NULL)
 			token = pstrdup(token);
+		if (token != NULL && last != NULL && strcmp(token, last) == 0)
+			ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
+							errmsg("S3 ListObjectsV2 failed: the answer has the token that it was "
+								   "asked for with")));
+		last = token;
 	} while (token != NULL);
 	MemoryContextDelete(page_context);
 }
