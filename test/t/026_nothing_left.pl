@@ -1,0 +1,100 @@
+# What could be billed and left behind: answers that are lost and then refused, services that hang or are busy, settings
+# that change in the midst of a run.
+
+use strict;
+use warnings;
+
+use AthenaCalc::Test;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $athena = AthenaCalc::Test->new(emulator => [ '--credentials', 'AKIDEXAMPLE:wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY',
+	'--credentials', 'AKIDOTHER:another/secret' ]);
+my $endless = q{'import time; time.sleep(60)'};
+
+# The sessions of runs that have not ended.
+sub left
+{
+	return $athena->column(q{SELECT state FROM athena_calc.list_sessions()
+		WHERE description = 'athena_calc.run_calculation' AND state NOT IN ('TERMINATING', 'TERMINATED')});
+}
+
+sub nothing_is_left
+{
+	my ($name) = @_;
+
+	$athena->clear_faults;
+	is_deeply([ left() ], [], $name);
+	return;
+}
+
+# Starts a run in a backend of its own, and cancels it when a request has come.
+sub cancel_after
+{
+	my ($operation, $count) = @_;
+	my $db = $athena->connect;
+
+	$athena->clear_log;
+	$db->query(q{SET athena_calc.max_poll_interval = '500ms'});
+	$db->send("SELECT * FROM athena_calc.run_calculation($endless)");
+	$athena->wait_until(sub { $athena->requests($operation) >= $count }, "$operation came");
+	$db->cancel;
+	return $db->finish->{error};
+}
+
+# The answer is lost, and what follows it is refused: a session may have been started all the same.
+$athena->faults({ operation => 'StartSession', drop => 'after' },
+	{ operation => 'StartSession', error => 'ThrottlingException', times => 5 });
+my $error = cancel_after('StartSession', 3);
+is($error->{sqlstate}, '57014', 'canceled while the start is throttled');
+like($error->{detail}, qr/^session [0-9a-f-]{36}: TERMINAT/m, 'it is learned what the lost answer said');
+nothing_is_left('the session of the lost answer is terminated');
+
+$athena->faults({ operation => 'StartSession', drop => 'after' },
+	{ operation => 'StartSession', error => 'TooManyRequestsException', message => 'Maximum allowed sessions', times => 2 });
+is($athena->query_error("SELECT * FROM athena_calc.run_calculation($endless)")->{sqlstate}, '53400', 'a quota that is used up by it');
+nothing_is_left('is given back');
+
+# The session is known, and the calculation's start hangs: the session comes first.
+$athena->fault(operation => 'StartCalculationExecution', hang => \1, times => undef);
+$error = cancel_after('StartCalculationExecution', 1);
+like($error->{detail}, qr/^session [0-9a-f-]{36}: TERMINAT/m, 'a session is terminated whose calculation has not started');
+nothing_is_left('so that it is gone');
+
+# What never left is not learned about.
+$athena->clear_log;
+$athena->query(q{SET athena_calc.work_group = ''});
+$error = $athena->query_error("SELECT * FROM athena_calc.run_calculation($endless)");
+is($error->{sqlstate}, '55000', 'no work group');
+is($error->{detail}, undef, 'nothing was started, and nothing is said of it');
+is($athena->requests, 0, 'nothing was sent');
+$athena->query('RESET athena_calc.work_group');
+
+# A termination that is throttled is tried on, after success and after failure.
+for my $case ([ q{'print(1)'}, '00000' ], [ q{'1/0'}, 'SP001' ])
+{
+	my ($code, $sqlstate) = @$case;
+
+	$athena->fault(operation => 'TerminateSession', error => 'ThrottlingException', times => 4);
+	is($athena->query_error("SELECT * FROM athena_calc.run_calculation($code)")->{sqlstate}, $sqlstate, "a run that ends with $sqlstate");
+	nothing_is_left('terminates its session when it may');
+}
+
+# A run goes on as it began, whatever becomes of settings of the transaction that it began in.
+$athena->clear_log;
+$athena->query(q{DO $$ DECLARE v athena_calc.calculation_execution; BEGIN
+	PERFORM set_config('athena_calc.access_key_id', 'AKIDOTHER', true), set_config('athena_calc.secret_access_key', 'another/secret', true);
+	CALL athena_calc.run('import time; time.sleep(1)', result => v);
+END $$});
+is_deeply([ sort keys %{ { map { $_->{access_key_id} => 1 } $athena->requests } } ], ['AKIDOTHER'], 'all of a run has one key');
+nothing_is_left('which ends its session, too');
+
+# Throttling does not hide what was known.
+my $session = $athena->start_session;
+my $id = $athena->start_calculation($session, 'import time; time.sleep(60)');
+$athena->fault(operation => 'GetCalculationExecution', error => 'ThrottlingException', times => undef, skip => 2);
+is($athena->value(q{SELECT state FROM athena_calc.wait_for_calculation($1, '3s')}, $id), 'RUNNING', 'the row as it was, when the time is up');
+$athena->clear_faults;
+$athena->query('SELECT athena_calc.stop_calculation_execution($1)', $id);
+
+done_testing();
