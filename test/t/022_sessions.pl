@@ -11,7 +11,7 @@ use List::Util qw(uniq);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-use constant AT_ONCE => 1;
+use constant AT_ONCE => 3;
 
 my $athena = AthenaCalc::Test->new(emulator => [ '--work-group', 'spark', '--work-group', 'night' ]);
 my $acquire = 'SELECT athena_calc.acquire_session($1)';

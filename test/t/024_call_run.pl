@@ -8,7 +8,7 @@ use PostgreSQL::Test::Utils ();
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-use constant AT_ONCE => 1;
+use constant AT_ONCE => 3;
 
 my $athena  = AthenaCalc::Test->new(conf => "autovacuum = off\n");
 my $session = $athena->start_session;
