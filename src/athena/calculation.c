@@ -79,15 +79,7 @@ keep_answer(WaitedCalculation *calculation, const AthenaRequest *request)
 		}
 	}
 	else
-	{
-		last->error.exception =
-			request->error.exception != NULL ? pstrdup(request->error.exception) : NULL;
-		last->error.error_code =
-			request->error.error_code != NULL ? pstrdup(request->error.error_code) : NULL;
-		last->error.message = pstrdup(request->error.message);
-		last->error.request_id =
-			request->error.request_id != NULL ? pstrdup(request->error.request_id) : NULL;
-	}
+		aws_error_copy(&last->error, &request->error);
 	MemoryContextSwitchTo(before);
 }
 

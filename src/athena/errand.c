@@ -15,33 +15,13 @@
 
 static dlist_head errands = DLIST_STATIC_INIT(errands);
 
-/* Makes requests again, as long as there is time, while the service is too busy to take them. */
-static void
-send_until_taken(const AwsConfig *config, AthenaRequest *requests, int count)
-{
-	bool again = true;
-
-	while (again && !http_hurry_is_over())
-	{
-		athena_request(config, requests, count);
-		again = false;
-		for (int i = 0; i < count; i++)
-		{
-			int sqlstate = requests[i].answered ? requests[i].error.sqlstate : 0;
-
-			again = again || sqlstate == ERRCODE_CONFIGURATION_LIMIT_EXCEEDED ||
-					sqlstate == ERRCODE_SYSTEM_ERROR;
-		}
-	}
-}
-
 /* Learns what a start that had no answer has started. */
 static char *
 learn_id(const AwsConfig *config, const AthenaOperation *operation, const NullableDatum *arguments)
 {
 	AthenaRequest request = {.operation = operation, .arguments = arguments};
 
-	send_until_taken(config, &request, 1);
+	athena_request(config, &request, 1);
 	if (!request.answered || request.error.sqlstate != 0)
 		return NULL;
 	return TextDatumGetCString(request.values[0]);
@@ -134,7 +114,7 @@ carry_out(Errand *errand, StringInfo outcome)
 		count++;
 	}
 	if (count > 0)
-		send_until_taken(errand->config, requests, count);
+		athena_request(errand->config, requests, count);
 
 	count = 0;
 	if (errand->calculation_id != NULL)

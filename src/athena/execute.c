@@ -238,18 +238,13 @@ athena_execute(const AthenaOperation *operation, const NullableDatum *arguments,
 	leave_call_context(before);
 }
 
-static const char *
-copy_text(const char *text)
-{
-	return text != NULL ? pstrdup(text) : NULL;
-}
-
 /* Keeps how a call ended, in the current memory context, or that a deadline left it undone. */
 static void
 keep_outcome(AthenaRequest *request, const AwsCall *call, bool answered)
 {
 	request->attempts = call->attempts;
 	request->uncertain = call->uncertain || (!answered && call->attempts > 0);
+	request->answered = answered;
 	if (!answered)
 	{
 		request->error.sqlstate = ERRCODE_CONNECTION_FAILURE;
@@ -257,12 +252,7 @@ keep_outcome(AthenaRequest *request, const AwsCall *call, bool answered)
 		request->error.message = "there was no answer in time";
 		return;
 	}
-	request->answered = true;
-	request->error = call->error;
-	request->error.exception = copy_text(call->error.exception);
-	request->error.error_code = copy_text(call->error.error_code);
-	request->error.message = copy_text(call->error.message);
-	request->error.request_id = copy_text(call->error.request_id);
+	aws_error_copy(&request->error, &call->error);
 }
 
 /* A page of a list. */

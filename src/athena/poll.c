@@ -106,12 +106,6 @@ poll_hasten(Poll *poll)
 	poll->pause = Min(FIRST_PAUSE_US, longest_pause());
 }
 
-bool
-poll_is_over(const Poll *poll)
-{
-	return poll->deadline != 0 && http_now() >= poll->deadline;
-}
-
 /*
  * Ends the transaction, so that the wait holds no snapshot and no lock. What the catalogs were looked at with counts
  * as a snapshot, too.

@@ -43,9 +43,6 @@ extern void poll_hasten(Poll *poll);
 /* Ends the transaction of a wait that commits, so that what comes next holds no snapshot and no lock. */
 extern void poll_commit(const Poll *poll);
 
-/* Whether the time is up. */
-extern bool poll_is_over(const Poll *poll);
-
 /* Pauses, no longer than the time that is left. False when none is. Throws what CHECK_FOR_INTERRUPTS throws. */
 extern bool poll_pause(Poll *poll);
 

@@ -241,7 +241,7 @@ start(Poll *poll, const NullableDatum *arguments)
 		poll_request(poll, &request, 1);
 		if (request.error.sqlstate == 0)
 			return TextDatumGetCString(request.values[0]);
-	} while (!poll_is_over(poll) && poll_forgives(poll, &request.error) && poll_pause(poll));
+	} while (poll_forgives(poll, &request.error) && poll_pause(poll));
 	athena_request_raise(&request);
 }
 

@@ -15,6 +15,10 @@
 /* The headers that a request has beyond the call's own. */
 #define MAX_ADDED_HEADERS 9
 
+/* What is said in a hurry ends with its time; until then it is said again, sooner than else. */
+#define HURRIED_ATTEMPTS 20
+#define HURRIED_PAUSE_US 500000
+
 /* From this on a refused signature is the clock's fault; AWS allows five minutes. */
 #define CLOCK_SKEW_SECONDS (4 * 60)
 
@@ -82,7 +86,9 @@ aws_time(void)
 static int
 max_attempts(const AwsCall *call)
 {
-	return call->max_attempts > 0 ? call->max_attempts : setting_max_attempts;
+	if (call->max_attempts > 0)
+		return call->max_attempts;
+	return http_is_hurried() ? HURRIED_ATTEMPTS : setting_max_attempts;
 }
 
 /* Names and values of one attempt's headers; the engine copies them before it returns. */
@@ -287,8 +293,11 @@ finish(HttpExchange *exchange, const HttpResponse *response, void *context)
 		if (reason != RETRY_NEVER && call->attempts < max_attempts(call) &&
 			retry_quota_take(&quota, reason))
 		{
+			int64 pause =
+				retry_delay(reason, call->attempts, random_fraction(), retry_after(response));
+
 			call->last_retry = reason;
-			return retry_delay(reason, call->attempts, random_fraction(), retry_after(response));
+			return http_is_hurried() ? Min(pause, HURRIED_PAUSE_US) : pause;
 		}
 	}
 	run->answer(call, response, run->context);

@@ -27,8 +27,8 @@ typedef struct Credentials
 } Credentials;
 
 /*
- * Fills in the credentials in force. What it points to stays until the next call of this module or the next
- * interrupt. May call out, with the same waits and limits as any call. Throws 28000 where there are none, where a
+ * Fills in the credentials in force. What it points to stays until the next call of this module, or until
+ * settings change, which they do not within a call. May call out, with the same waits and limits as any call. Throws 28000 where there are none, where a
  * source is broken, or where a secret comes from where others could read it; what the source's own service refuses,
  * by the table of errors.
  */

@@ -329,6 +329,22 @@ aws_error_read(AwsError *error, const AwsService *service, const HttpResponse *r
 	}
 }
 
+static const char *
+copy_text(const char *text)
+{
+	return text != NULL ? pstrdup(text) : NULL;
+}
+
+void
+aws_error_copy(AwsError *copy, const AwsError *error)
+{
+	*copy = *error; /* a hint is a constant */
+	copy->exception = copy_text(error->exception);
+	copy->error_code = copy_text(error->error_code);
+	copy->message = copy_text(error->message);
+	copy->request_id = copy_text(error->request_id);
+}
+
 bool
 aws_error_is_of_credentials(const AwsError *error)
 {

@@ -73,6 +73,9 @@ extern const AwsErrorMeaning aws_no_meanings[];
 /* Whether the service refused credentials that others would mend: they have expired, or were withdrawn. */
 extern bool aws_error_is_of_credentials(const AwsError *error);
 
+/* Copies an error into the current memory context. */
+extern void aws_error_copy(AwsError *copy, const AwsError *error);
+
 /* Makes an error of an answer that the protocol does not allow (08P01). `problem` reads behind "the answer …". */
 extern void aws_error_invalid_response(AwsError *error, const HttpResponse *response,
 									   const char *problem);

@@ -173,7 +173,7 @@ relative_uri_problem(const char *value)
 			   : "is a path that begins with a slash";
 }
 
-/* Scheme and host as those of an endpoint; the path may have a query. Which hosts are allowed is container.c's. */
+/* Scheme and host as those of an endpoint; the path may have a query. Which hosts are allowed is source_container.c's. */
 static const char *
 full_uri_problem(const char *value)
 {
