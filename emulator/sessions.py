@@ -49,14 +49,16 @@ def without_none(members: Dict[str, Any]) -> Dict[str, Any]:
 
 
 class Calculation:
-    """One calculation. Its attributes change only under the manager's lock."""
+    """One calculation, which takes start_seconds until its code runs. Its attributes change only under the manager's
+    lock."""
 
-    def __init__(self, number: int, session: "Session", code: str, description: Optional[str]):
+    def __init__(self, number: int, session: "Session", code: str, description: Optional[str], start_seconds: float):
         self.number = number
         self.id = str(uuid.uuid4())
         self.session = session
         self.code = code
         self.description = description
+        self.start_seconds = start_seconds
         self.state = "CREATING"
         self.reason: Optional[str] = None
         self.submitted = time.time()
@@ -127,6 +129,8 @@ class Session:
         self.idle_since: Optional[float] = None
         self.calculations: List[Calculation] = []
         self._manager = manager
+        # The setting of the moment it was asked for, whatever a test sets next.
+        self._start_seconds = manager.settings.session_start_seconds
         self._wake = threading.Condition(manager.lock)
         self._directory = os.path.join(manager.directory, self.id)
         self._current: Optional[Calculation] = None
@@ -145,7 +149,7 @@ class Session:
         """Accepts a calculation. Raises AwsError unless the session is IDLE."""
         if self.state != "IDLE":
             raise invalid_request("Session is in the %s state; needs to be IDLE to accept Calculations." % self.state)
-        calculation = Calculation(number, self, code, description)
+        calculation = Calculation(number, self, code, description, self._manager.settings.calculation_start_seconds)
         self.calculations.append(calculation)
         self._current = calculation
         self._enter("BUSY")
@@ -279,7 +283,7 @@ class Session:
 
     def _bring_up(self) -> None:
         os.mkdir(self._directory)
-        half = self._manager.settings.session_start_seconds / 2
+        half = self._start_seconds / 2
         with self._manager.lock:
             self._pause(half)
             if self._closing is None:
@@ -312,7 +316,7 @@ class Session:
     def _calculate(self) -> None:
         calculation, interpreter = self._current, self._interpreter
         assert calculation is not None and interpreter is not None
-        third = self._manager.settings.calculation_start_seconds / 3
+        third = calculation.start_seconds / 3
         with self._manager.lock:
             for state in ("CREATED", "QUEUED", None):
                 self._pause(third)

@@ -18,8 +18,8 @@ class Settings:
     """The settings, as attributes. All durations are seconds.
 
     clock_offset_seconds: how far the emulator's clock, as clients see it, is ahead of this machine's.
-    session_start_seconds: time a session spends in CREATING and CREATED, half in each.
-    calculation_start_seconds: time a calculation spends in CREATING, CREATED and QUEUED, a third in each.
+    session_start_seconds: time a session spends in CREATING and CREATED, half in each, as set when it is started.
+    calculation_start_seconds: time a calculation spends in CREATING, CREATED and QUEUED, a third in each, likewise.
     delay_seconds: pause before every answer.
     stop_grace_seconds: what a stopped calculation gets to end by itself before its process is replaced.
     idle_minute_seconds: length of one minute of SessionIdleTimeoutInMinutes, so that tests need not wait for real ones.
