@@ -121,6 +121,15 @@ CREATE TYPE athena_calc.executor AS (
 COMMENT ON TYPE athena_calc.executor IS
 	'An executor of a session (ListExecutors).';
 
+CREATE TYPE athena_calc.s3_object AS (
+	uri text,
+	size bigint,
+	last_modified timestamptz,
+	etag text
+);
+COMMENT ON TYPE athena_calc.s3_object IS
+	'An object in a list (ListObjectsV2).';
+
 --
 -- Calculations
 --
@@ -453,6 +462,45 @@ CREATE VIEW athena_calc.activity AS
 COMMENT ON VIEW athena_calc.activity IS
 	'What the backends of this cluster are waiting for at Athena: calculations, or sessions to become IDLE.';
 GRANT SELECT ON athena_calc.activity TO PUBLIC;
+
+--
+-- Objects in S3
+--
+
+CREATE FUNCTION athena_calc.s3_list_objects(uri text, max_results int DEFAULT NULL)
+RETURNS SETOF athena_calc.s3_object
+AS 'MODULE_PATHNAME', 'athena_calc_s3_list_objects'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 100;
+COMMENT ON FUNCTION athena_calc.s3_list_objects(text, int) IS
+	'The objects whose URIs begin with that one, in the order of their keys. https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html';
+
+CREATE FUNCTION athena_calc.s3_get_object(uri text)
+RETURNS bytea
+AS 'MODULE_PATHNAME', 'athena_calc_s3_get_object'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION athena_calc.s3_get_object(text) IS
+	'What an object holds, within athena_calc.max_response_size. https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html';
+
+CREATE FUNCTION athena_calc.s3_put_object(uri text, content bytea)
+RETURNS text
+AS 'MODULE_PATHNAME', 'athena_calc_s3_put_object'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION athena_calc.s3_put_object(text, bytea) IS
+	'Writes an object, in place of what was there; its ETag. It is not undone by ROLLBACK. https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html';
+
+CREATE FUNCTION athena_calc.s3_put_object(uri text, content text)
+RETURNS text
+AS 'MODULE_PATHNAME', 'athena_calc_s3_put_text'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION athena_calc.s3_put_object(text, text) IS
+	'Writes an object of text, in UTF-8, in place of what was there; its ETag. It is not undone by ROLLBACK. https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html';
+
+CREATE FUNCTION athena_calc.s3_delete_objects(uri text)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'athena_calc_s3_delete_objects'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION athena_calc.s3_delete_objects(text) IS
+	'Deletes an object, or with a / at the end of the URI all under that folder, never a whole bucket; how many. It is not undone by ROLLBACK. https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html';
 
 --
 -- Accounts, and what is wrong with a set-up

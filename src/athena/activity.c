@@ -193,7 +193,7 @@ ATHENA_CALC_FUNCTION(athena_calc_activity);
 Datum
 athena_calc_activity(PG_FUNCTION_ARGS)
 {
-	RowSink sink;
+	SqlRows sink;
 	bool may_read_all = has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS);
 
 	if (activities == NULL)
@@ -202,7 +202,7 @@ athena_calc_activity(PG_FUNCTION_ARGS)
 				 errmsg("athena_calc must be loaded via shared_preload_libraries to know what "
 						"others wait for"),
 				 errhint("Add athena_calc to shared_preload_libraries and restart the server.")));
-	function_open_sink(fcinfo, COLUMNS, &sink);
+	sql_open_rows(fcinfo, COLUMNS, &sink);
 	for (int i = 0; i < activity_count; i++)
 	{
 		Activity copy;
@@ -223,7 +223,7 @@ athena_calc_activity(PG_FUNCTION_ARGS)
 		}
 		else
 			memset(nulls + 3, true, sizeof(bool) * 4);
-		function_put_row(values, nulls, &sink);
+		sql_put_row(values, nulls, &sink);
 	}
 	return (Datum) 0;
 }

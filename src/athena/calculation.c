@@ -166,7 +166,7 @@ athena_calc_wait_for_calculation(PG_FUNCTION_ARGS)
 	Datum id;
 	WaitedCalculation *calculation;
 
-	function_require(fcinfo, 0, "calculation_execution_id");
+	sql_require(fcinfo, 0, "calculation_execution_id");
 	id = PG_GETARG_DATUM(0);
 	poll_begin(&poll, get_timeout(fcinfo));
 	calculation = calculations_wait_for(&id, 1);
@@ -181,8 +181,8 @@ athena_calc_wait_for_calculation(PG_FUNCTION_ARGS)
 	activity_end();
 	if (calculation->last.error.sqlstate != 0)
 		athena_request_raise(&calculation->last);
-	return function_form_row(fcinfo, calculation->last.values, calculation->last.nulls,
-							 CALCULATION_COLUMNS);
+	return sql_form_row(fcinfo, calculation->last.values, calculation->last.nulls,
+						CALCULATION_COLUMNS);
 }
 
 /* wait_for_calculations(calculation_execution_ids text[], timeout interval) → rows with error columns */
@@ -192,12 +192,12 @@ athena_calc_wait_for_calculations(PG_FUNCTION_ARGS)
 {
 	Poll poll;
 	Datum *ids;
-	int count = function_get_ids(fcinfo, 0, "calculation_execution_ids", &ids);
+	int count = sql_get_ids(fcinfo, 0, "calculation_execution_ids", &ids);
 	WaitedCalculation *calculations;
-	RowSink sink;
+	SqlRows sink;
 	int left;
 
-	function_open_sink(fcinfo, CALCULATION_COLUMNS + 2, &sink);
+	sql_open_rows(fcinfo, CALCULATION_COLUMNS + 2, &sink);
 	poll_begin(&poll, get_timeout(fcinfo));
 	if (count == 0)
 		return (Datum) 0;
@@ -216,7 +216,7 @@ athena_calc_wait_for_calculations(PG_FUNCTION_ARGS)
 		bool nulls[CALCULATION_COLUMNS + 2];
 
 		athena_batch_row(&calculations[i].last, values, nulls);
-		function_put_row(values, nulls, &sink);
+		sql_put_row(values, nulls, &sink);
 	}
 	return (Datum) 0;
 }

@@ -310,7 +310,7 @@ athena_calc_start_calculation_execution(PG_FUNCTION_ARGS)
 	const int code_s3_uri = START_CALCULATION_ARGUMENTS + 1;
 	NullableDatum code = fcinfo->args[START_CALCULATION_CODE_BLOCK];
 
-	function_require(fcinfo, START_CALCULATION_SESSION_ID, "session_id");
+	sql_require(fcinfo, START_CALCULATION_SESSION_ID, "session_id");
 	fcinfo->args[START_CALCULATION_CODE_BLOCK].value =
 		code_prepare(code, fcinfo->args[params], fcinfo->args[code_s3_uri]);
 	fcinfo->args[START_CALCULATION_CODE_BLOCK].isnull = false;

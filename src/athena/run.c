@@ -370,12 +370,12 @@ ATHENA_CALC_FUNCTION(athena_calc_run_calculation);
 Datum
 athena_calc_run_calculation(PG_FUNCTION_ARGS)
 {
-	RowSink sink;
+	SqlRows sink;
 	Run *run = palloc(sizeof(Run));
 
-	function_open_sink(fcinfo, CALCULATION_COLUMNS, &sink);
+	sql_open_rows(fcinfo, CALCULATION_COLUMNS, &sink);
 	run_calculation(fcinfo, run, false);
-	function_put_row(run->calculation->last.values, run->calculation->last.nulls, &sink);
+	sql_put_row(run->calculation->last.values, run->calculation->last.nulls, &sink);
 	return (Datum) 0;
 }
 

@@ -346,12 +346,12 @@ athena_calc_wait_for_session(PG_FUNCTION_ARGS)
 	Poll poll;
 	SessionRow row;
 
-	function_require(fcinfo, 0, "session_id");
+	sql_require(fcinfo, 0, "session_id");
 	get_timeout(fcinfo, 1, &timeout);
 	poll_begin(&poll, timeout);
 	session_wait(&poll, PG_GETARG_DATUM(0), &row);
 	activity_end();
-	return function_form_row(fcinfo, row.values, row.nulls, SESSION_STATUS_COLUMNS);
+	return sql_form_row(fcinfo, row.values, row.nulls, SESSION_STATUS_COLUMNS);
 }
 
 /* acquire_session(session_name text, work_group text, session_options jsonb, timeout interval) → text */

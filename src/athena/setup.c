@@ -36,7 +36,7 @@ typedef enum Verdict
 /* What the checks find out for one another. */
 typedef struct Setup
 {
-	RowSink sink;
+	SqlRows sink;
 	const char *work_group; /* NULL for none */
 	AwsConfig config;
 	bool configured;
@@ -117,7 +117,7 @@ check(Setup *setup, const char *name, void (*function)(void *))
 	nulls[1] = setup->verdict == UNKNOWN;
 	nulls[2] = setup->detail == NULL;
 	values[2] = nulls[2] ? (Datum) 0 : CStringGetTextDatum(setup->detail);
-	function_put_row(values, nulls, &setup->sink);
+	sql_put_row(values, nulls, &setup->sink);
 }
 
 static void
@@ -426,7 +426,7 @@ athena_calc_check_setup(PG_FUNCTION_ARGS)
 {
 	Setup setup = {0};
 
-	function_open_sink(fcinfo, 3, &setup.sink);
+	sql_open_rows(fcinfo, 3, &setup.sink);
 	if (!PG_ARGISNULL(0))
 		setup.work_group = text_to_cstring(PG_GETARG_TEXT_PP(0));
 

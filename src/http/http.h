@@ -20,11 +20,11 @@
 /* The bytes to send and their limits. Everything pointed to must stay until the answer is there. */
 typedef struct HttpRequest
 {
-	const char *method; /* "GET", "POST" or "PUT" */
+	const char *method; /* "GET", "POST", "PUT" or "DELETE" */
 	const char *url;
 	const HttpHeader *headers; /* all that are sent but Content-Length; "Host" among them */
 	int header_count;
-	const char *body; /* of a POST or PUT */
+	const char *body; /* of all but GET; may be empty */
 	size_t body_length;
 	int connect_timeout;      /* milliseconds for name, connection and TLS together */
 	int timeout;              /* milliseconds for all */

@@ -22,4 +22,17 @@ typedef struct S3Content
  */
 extern void s3_get_object(const S3Uri *uri, int last_bytes, S3Content *content);
 
+/*
+ * Writes an object, whatever was there before; its ETag, palloc'd. `type` is its Content-Type. What arrives is what was
+ * sent: S3 compares it with the hash that is signed.
+ */
+extern char *s3_put_object(const S3Uri *uri, const char *bytes, size_t length, const char *type);
+
+/* Deletes an object. It is no error that there is none. */
+extern void s3_delete_object(const S3Uri *uri);
+
+/* Deletes these objects of a bucket, at most S3_MAX_DELETE. Throws for what S3 says of any of them. */
+#define S3_MAX_DELETE 1000
+extern void s3_delete_keys(const char *bucket, const char *const *keys, int count);
+
 #endif

@@ -136,7 +136,8 @@ send(const AwsConfig *config, const S3Request *request, const S3Uri *utf8, bool 
 	call->call.query = request->query;
 	call->call.headers = request->headers;
 	call->call.header_count = request->header_count;
-	call->call.body = "";
+	call->call.body = request->body != NULL ? request->body : "";
+	call->call.body_length = request->body_length;
 	aws_call(config, call, sizeof(*call), 1, take_answer, NULL);
 	if (call->region != NULL && !last)
 		return call->region;

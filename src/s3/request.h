@@ -22,6 +22,8 @@ typedef struct S3Request
 	const char *query; /* encoded; NULL for none */
 	const HttpHeader *headers;
 	int header_count;
+	const char *body; /* NULL for none */
+	size_t body_length;
 } S3Request;
 
 /* Takes an answer; response and error as with an AwsAnswer. */

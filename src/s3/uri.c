@@ -15,6 +15,12 @@
 bool
 s3_uri_parse(const char *text, S3Uri *uri)
 {
+	return s3_uri_parse_prefix(text, uri) && uri->key[0] != '\0';
+}
+
+bool
+s3_uri_parse_prefix(const char *text, S3Uri *uri)
+{
 	const char *bucket;
 	size_t bucket_length;
 	const char *key;
@@ -28,10 +34,12 @@ s3_uri_parse(const char *text, S3Uri *uri)
 		strspn(bucket, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") <
 			bucket_length)
 		return false;
-	if (key[0] != '/' || key[1] == '\0' || strlen(key + 1) > MAX_KEY_BYTES)
+	if (key[0] == '/')
+		key++;
+	if (strlen(key) > MAX_KEY_BYTES)
 		return false;
 	uri->bucket = pnstrdup(bucket, bucket_length);
-	uri->key = pstrdup(key + 1);
+	uri->key = pstrdup(key);
 	return true;
 }
 

@@ -1,0 +1,172 @@
+/*
+ * function.c
+ *		Objects in S3 for SQL: s3_list_objects, s3_get_object, s3_put_object, s3_delete_objects.
+ */
+#include "compat.h"
+
+#include "aws/encoding.h"
+#include "mb/pg_wchar.h"
+#include "s3/list.h"
+#include "s3/object.h"
+#include "sql.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#define COLUMNS 4
+
+/* Between PostgreSQL's times and those that count from 1970. */
+#define EPOCH_US ((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
+
+static void
+get_object_uri(FunctionCallInfo fcinfo, S3Uri *uri)
+{
+	sql_require(fcinfo, 0, "uri");
+	if (!s3_uri_parse(text_to_cstring(PG_GETARG_TEXT_PP(0)), uri))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("argument \"uri\" does not name an object"),
+						errhint("As in 's3://bucket/folder/name.csv'.")));
+}
+
+/* Where a list goes. */
+typedef struct ListSink
+{
+	SqlRows rows;
+	const char *bucket;
+	int remaining;
+} ListSink;
+
+static bool
+put_object_row(const S3Listed *object, void *context)
+{
+	ListSink *sink = context;
+	Datum values[COLUMNS];
+	bool nulls[COLUMNS] = {false};
+
+	values[0] = CStringGetTextDatum(psprintf("s3://%s/%s", sink->bucket, object->key));
+	values[1] = Int64GetDatum(object->size);
+	nulls[2] = object->last_modified < 0;
+	values[2] = TimestampTzGetDatum(object->last_modified - EPOCH_US);
+	values[3] = CStringGetTextDatum(object->etag);
+	sql_put_row(values, nulls, &sink->rows);
+	return --sink->remaining > 0;
+}
+
+/* s3_list_objects(uri text, max_results int) → rows (uri, size, last_modified, etag) */
+ATHENA_CALC_FUNCTION(athena_calc_s3_list_objects);
+Datum
+athena_calc_s3_list_objects(PG_FUNCTION_ARGS)
+{
+	ListSink sink;
+	S3Uri prefix;
+
+	sql_require(fcinfo, 0, "uri");
+	if (!s3_uri_parse_prefix(text_to_cstring(PG_GETARG_TEXT_PP(0)), &prefix))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("argument \"uri\" is not an S3 URI"),
+						errhint("As in 's3://bucket/folder/'.")));
+	sink.bucket = prefix.bucket;
+	sink.remaining = PG_ARGISNULL(1) ? PG_INT32_MAX : PG_GETARG_INT32(1);
+	if (sink.remaining < 1)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("argument \"max_results\" must be at least 1"),
+						errhint("Leave it out, or NULL, for all.")));
+	sql_open_rows(fcinfo, COLUMNS, &sink.rows);
+	s3_list(&prefix, put_object_row, &sink);
+	return (Datum) 0;
+}
+
+/* s3_get_object(uri text) → bytea */
+ATHENA_CALC_FUNCTION(athena_calc_s3_get_object);
+Datum
+athena_calc_s3_get_object(PG_FUNCTION_ARGS)
+{
+	S3Uri uri;
+	S3Content content;
+	bytea *result;
+
+	get_object_uri(fcinfo, &uri);
+	s3_get_object(&uri, 0, &content);
+	result = palloc(VARHDRSZ + content.length);
+	SET_VARSIZE(result, VARHDRSZ + content.length);
+	memcpy(VARDATA(result), content.bytes, content.length);
+	PG_RETURN_BYTEA_P(result);
+}
+
+/* s3_put_object(uri text, content bytea) → text, the ETag */
+ATHENA_CALC_FUNCTION(athena_calc_s3_put_object);
+Datum
+athena_calc_s3_put_object(PG_FUNCTION_ARGS)
+{
+	S3Uri uri;
+	bytea *content;
+
+	get_object_uri(fcinfo, &uri);
+	sql_require(fcinfo, 1, "content");
+	content = PG_GETARG_BYTEA_PP(1);
+	PG_RETURN_TEXT_P(cstring_to_text(s3_put_object(
+		&uri, VARDATA_ANY(content), VARSIZE_ANY_EXHDR(content), "application/octet-stream")));
+}
+
+/* s3_put_object(uri text, content text) → text, the ETag; the object is UTF-8. */
+ATHENA_CALC_FUNCTION(athena_calc_s3_put_text);
+Datum
+athena_calc_s3_put_text(PG_FUNCTION_ARGS)
+{
+	S3Uri uri;
+	text *content;
+	char *utf8;
+
+	get_object_uri(fcinfo, &uri);
+	sql_require(fcinfo, 1, "content");
+	content = PG_GETARG_TEXT_PP(1);
+	utf8 = encoding_to_utf8(VARDATA_ANY(content), VARSIZE_ANY_EXHDR(content));
+	PG_RETURN_TEXT_P(cstring_to_text(
+		s3_put_object(&uri, utf8, encoding_takes_utf8() ? VARSIZE_ANY_EXHDR(content) : strlen(utf8),
+					  "text/plain; charset=utf-8")));
+}
+
+/* Keys to be deleted: they are collected first, for a list that is being emptied has other pages. */
+typedef struct Collected
+{
+	MemoryContext memory;
+	const char *wanted; /* the only key that counts; NULL for all */
+	char **keys;
+	int count;
+	int capacity;
+} Collected;
+
+static bool
+collect_key(const S3Listed *object, void *context)
+{
+	Collected *collected = context;
+
+	if (collected->wanted != NULL && strcmp(object->key, collected->wanted) != 0)
+		return false; /* the first key with a prefix is the prefix itself, if it is one */
+	if (collected->count == collected->capacity)
+	{
+		collected->capacity *= 2;
+		collected->keys =
+			repalloc_huge(collected->keys, sizeof(char *) * (Size) collected->capacity);
+	}
+	collected->keys[collected->count++] = MemoryContextStrdup(collected->memory, object->key);
+	return collected->wanted == NULL;
+}
+
+/* s3_delete_objects(uri text) → bigint; one object, or all under a folder. */
+ATHENA_CALC_FUNCTION(athena_calc_s3_delete_objects);
+Datum
+athena_calc_s3_delete_objects(PG_FUNCTION_ARGS)
+{
+	S3Uri uri;
+	Collected collected = {.memory = CurrentMemoryContext, .capacity = 64};
+
+	get_object_uri(fcinfo, &uri);
+	if (uri.key[strlen(uri.key) - 1] != '/')
+		collected.wanted = uri.key;
+	collected.keys = palloc(sizeof(char *) * collected.capacity);
+	s3_list(&uri, collect_key, &collected);
+	for (int first = 0; first < collected.count; first += S3_MAX_DELETE)
+		s3_delete_keys(uri.bucket, (const char *const *) collected.keys + first,
+					   Min(collected.count - first, S3_MAX_DELETE));
+	PG_RETURN_INT64(collected.count);
+}
