@@ -10,7 +10,7 @@ SELECT p.proname AS function,
   FROM pg_proc p
        LEFT JOIN pg_description d ON d.objoid = p.oid AND d.classoid = 'pg_proc'::regclass
  WHERE p.pronamespace = 'athena_calc'::regnamespace
- ORDER BY p.proname COLLATE "C";
+ ORDER BY p.proname COLLATE "C", 2;
 
 SELECT t.typname AS type, d.description IS NOT NULL AS comment, count(*) AS columns
   FROM pg_type t
@@ -24,8 +24,8 @@ SELECT t.typname AS type, d.description IS NOT NULL AS comment, count(*) AS colu
 -- Arguments in their order, with their defaults.
 SELECT p.proname AS function, pg_get_function_arguments(p.oid) AS arguments
   FROM pg_proc p
- WHERE p.pronamespace = 'athena_calc'::regnamespace AND p.proname ~ '^(start|list|calculation|invoke|check|wait|acquire|run)'
- ORDER BY p.proname COLLATE "C";
+ WHERE p.pronamespace = 'athena_calc'::regnamespace AND p.proname ~ '^(start|list|calculation|invoke|check|wait|acquire|run|s3)'
+ ORDER BY p.proname COLLATE "C", 2;
 
 -- The view, and what it asks.
 SELECT a.attname AS column, format_type(a.atttypid, a.atttypmod) AS type

@@ -1,0 +1,708 @@
+# Objects in S3 from SQL: written, read, listed, deleted; what is refused, what goes wrong, and what comes of it.
+
+use strict;
+use warnings;
+use utf8;
+
+use AthenaCalc::Test;
+use Digest::MD5 qw(md5_hex);
+use Encode qw(encode);
+use JSON::PP;
+use MIME::Base64 qw(encode_base64);
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my @buckets = qw(my.bucket empty whole many pages elsewhere:eu-west-1);
+my $athena  = AthenaCalc::Test->new(emulator => [ map { ('--create-bucket', $_) } @buckets ]);
+my $port    = $athena->emulator->port;
+my $bucket  = 's3://athena-emulator';
+
+sub put_bytes { my ($uri, $bytes) = @_; return $athena->value('SELECT athena_calc.s3_put_object($1, $2::bytea)', $uri, '\\x' . unpack 'H*', $bytes) }
+sub put_text { return $athena->value('SELECT athena_calc.s3_put_object($1, $2::text)', @_) }
+sub delete_objects { return $athena->value('SELECT athena_calc.s3_delete_objects($1)', @_) }
+
+sub get
+{
+	my ($uri) = @_;
+
+	return pack 'H*', substr $athena->value('SELECT athena_calc.s3_get_object($1)', $uri), 2;
+}
+
+# The URIs of a list.
+sub listed { return $athena->column('SELECT uri FROM athena_calc.s3_list_objects($1, $2)', $_[0], $_[1]) }
+
+# What a call of a function fails with.
+sub error_of
+{
+	my ($call, @parameters) = @_;
+
+	return $athena->query_error("SELECT * FROM athena_calc.$call", @parameters);
+}
+
+sub sqlstate_of { return error_of(@_)->{sqlstate} }
+
+# All that was asked of S3, as in "S3.ListObjectsV2 S3.DeleteObjects".
+sub asked { return join ' ', map { $_->{operation} } grep { $_->{service} eq 's3' } $athena->requests }
+
+# The region that a request was signed for.
+sub region_of { return $_[0]{headers}{authorization} =~ m{Credential=[^/]+/\d+/([^/]+)/} ? $1 : undef }
+
+# The four functions, each with a call that succeeds as often as it is made.
+my %call = (
+	ListObjectsV2 => "s3_list_objects('$bucket/calls/')",
+	GetObject     => "s3_get_object('$bucket/calls/object')",
+	PutObject     => "s3_put_object('$bucket/calls/object', 'again')",
+	DeleteObjects => "s3_delete_objects('$bucket/calls/')");
+my @operations = sort keys %call;
+
+# 1. Bytes and text
+
+my $all_bytes = join '', map { chr } 0 .. 255;
+my $large = join '', map { pack 'N', $_ * 2654435761 % 2**32 } 1 .. 5 * 2**18;
+for my $case ([ 'all 256 bytes', $all_bytes ], [ 'nothing', '' ], [ 'a NUL', "\0" ], [ '5 MB', $large ])
+{
+	my ($name, $bytes) = @$case;
+	my $uri = "$bucket/bytes/$name";
+
+	is(put_bytes($uri, $bytes), '"' . md5_hex($bytes) . '"', "$name: the ETag, as S3 says it");
+	ok(get($uri) eq $bytes, 'comes back');
+	is($athena->value('SELECT size FROM athena_calc.s3_list_objects($1)', $uri), length $bytes, 'has its size in the list');
+}
+for my $text ('', 'plain', "größe: 5 €\n", "a\ttab, \\x41, 'quotes' and 😀", 'x' x 100_000)
+{
+	is(put_text("$bucket/text", $text), '"' . md5_hex(encode('UTF-8', $text)) . '"', 'text: ' . substr $text, 0, 30);
+	is(get("$bucket/text"), encode('UTF-8', $text), 'is there as UTF-8');
+	is($athena->value(q{SELECT convert_from(athena_calc.s3_get_object($1), 'UTF8')}, "$bucket/text"), $text, 'and is text again');
+}
+put_text("$bucket/replaced", 'a long text that stood here first');
+put_text("$bucket/replaced", 'short');
+is(get("$bucket/replaced"), 'short', 'an object is replaced as a whole');
+my @types = map { $_->{headers}{'content-type'} } grep { $_->{operation} eq 'S3.PutObject' } $athena->requests;
+is($types[0], 'application/octet-stream', 'the type of bytes');
+is($types[-1], 'text/plain; charset=utf-8', 'and of text');
+$athena->query("SELECT athena_calc.s3_put_object('$bucket/unknown', '\\x41')");
+is(get("$bucket/unknown"), '\\x41', 'a literal without a type is text');
+$athena->query('BEGIN');
+put_text("$bucket/transaction", 'stays');
+$athena->query('ROLLBACK');
+is(get("$bucket/transaction"), 'stays', 'ROLLBACK does not undo it');
+$athena->query(q{CREATE TABLE kept (content bytea); ALTER TABLE kept ALTER content SET STORAGE EXTERNAL});
+$athena->query('INSERT INTO kept SELECT athena_calc.s3_get_object($1)', "$bucket/bytes/5 MB");
+is($athena->value('SELECT athena_calc.s3_put_object($1, content) FROM kept', "$bucket/toasted"),
+	'"' . md5_hex($large) . '"', 'a value that is stored out of line');
+is($athena->value(q{SELECT athena_calc.s3_put_object($1, substr(content, 1, 3)) FROM kept}, "$bucket/slice"),
+	'"' . md5_hex(substr $large, 0, 3) . '"', 'and a slice of it');
+
+# Other encodings
+
+$athena->query(qq{CREATE DATABASE $_ ENCODING '$_' LOCALE 'C' TEMPLATE template0}) for qw(latin1 sql_ascii euc_jp);
+my %in = map { $_ => $athena->connect(dbname => $_) } qw(latin1 sql_ascii euc_jp);
+$_->query('CREATE EXTENSION athena_calc') for values %in;
+my $latin1 = $in{latin1};
+$latin1->query('SELECT athena_calc.s3_put_object($1, $2::text)', "$bucket/latin1/größe", 'größe');
+is(get("$bucket/latin1/größe"), encode('UTF-8', 'größe'), 'text of a LATIN1 database is UTF-8 in S3, and so is the key');
+is($latin1->value('SELECT athena_calc.s3_get_object($1)', "$bucket/latin1/größe"),
+	'\\x' . unpack('H*', encode('UTF-8', 'größe')), 'what is read is as it is');
+is($latin1->value('SELECT uri FROM athena_calc.s3_list_objects($1)', "$bucket/latin1/gr"), "$bucket/latin1/größe", 'the list has the key');
+is($latin1->value('SELECT athena_calc.s3_delete_objects($1)', "$bucket/latin1/größe"), 1, 'by which it is deleted');
+is_deeply([ listed("$bucket/latin1/") ], [], 'really');
+$in{euc_jp}->query('SELECT athena_calc.s3_put_object($1, $2::text)', "$bucket/euc", '日本語');
+is(get("$bucket/euc"), encode('UTF-8', '日本語'), 'text of an EUC_JP database');
+is($in{sql_ascii}->error(q{SELECT athena_calc.s3_put_object('s3://athena-emulator/x', convert_from('\xff', 'SQL_ASCII'))})->{sqlstate},
+	'22021', 'SQL_ASCII: what is not UTF-8 is refused');
+is($in{sql_ascii}->error(qq{SET client_encoding = SQL_ASCII; SELECT athena_calc.s3_get_object(E'$bucket/\\xff')})->{sqlstate},
+	'22021', 'in a key, too');
+
+# A key that the database's encoding lacks: never another object in its place.
+put_text("$bucket/lacking/€", 'euro');
+put_text("$bucket/lacking/?", 'question mark');
+TODO:
+{
+	local $TODO = 'a key that the encoding lacks becomes another one';
+
+	is($latin1->error('SELECT * FROM athena_calc.s3_list_objects($1)', "$bucket/lacking/")->{sqlstate}, '22P05',
+		'a key that LATIN1 lacks is an error in a list');
+	is($latin1->error('SELECT athena_calc.s3_delete_objects($1)', "$bucket/lacking/")->{sqlstate}, '22P05',
+		'and where it is to be deleted');
+	is(sqlstate_of("s3_get_object('$bucket/lacking/?')"), '00000', 'the one that its replacement names is still there');
+}
+is(sqlstate_of("s3_get_object('$bucket/lacking/€')"), '00000', 'the object is there');
+
+# 2. Keys
+
+my @keys = (
+	'a b', 'a+b', 'a%20b', '100%', '%', '%4', '%zz', 'a&b=c', 'what?', 'a#b', 'a;b,c', q{it's "quoted"}, '<key>&amp;]]>', 'a\\b',
+	'(a)*[b]{c}!$@:|<>^`~', 'größe/€/😀', 'a//b', '/leading', '//', 'trailing/', '.', '..', '...', './a', 'a/./b', 'a/../b', '../../up',
+	' ', '  two  ', "tab\there", "line\nbreak", "return\rhere", "bell\x07", "\x01\x1f", "delete\x7f", "\x{85}", "\x{2028}", 'K' x 1024, '€' x 341);
+for my $endpoint ("http://127.0.0.1:$port", "http://s3.localhost:$port")
+{
+	$athena->with(s3_endpoint_url => $endpoint);
+	for my $key (@keys)
+	{
+		my $name = JSON::PP->new->allow_nonref->ascii->encode(substr $key, 0, 40);
+		my $uri = "s3://many/$key";
+		my $error = error_of('s3_put_object($1, $2::text)', $uri, "at $key");
+
+		is($error->{sqlstate}, '00000', "the key $name is written") or diag explain $error;
+		is(get($uri), encode('UTF-8', "at $key"), 'read');
+		is((listed($uri, 1))[0], $uri, 'listed');
+	}
+	my $expected = $athena->value(q{SELECT count(*) FROM athena_calc.s3_list_objects('s3://many')});
+	is($expected, scalar @keys, 'each is an object of its own');
+	is($athena->value(q{SELECT string_agg(uri, '|' ORDER BY n) FROM athena_calc.s3_list_objects('s3://many') WITH ORDINALITY AS l (uri, s, m, e, n)}),
+		join('|', map { "s3://many/$_" } sort { encode('UTF-8', $a) cmp encode('UTF-8', $b) } @keys), 'all are listed in order');
+	for my $key (@keys)
+	{
+		next if $key =~ m{/\z};
+		is(delete_objects("s3://many/$key"), 1, 'deleted: ' . JSON::PP->new->allow_nonref->ascii->encode(substr $key, 0, 40));
+	}
+	is_deeply([ sort(listed('s3://many')) ], [ 's3://many///', 's3://many/trailing/' ], 'none but folders is left');
+	is(delete_objects("s3://many/$_"), 1, "the object that is called as a folder: $_") for '//', 'trailing/';
+	is_deeply([ listed('s3://many') ], [], 'nothing is left');
+}
+$athena->reconnect;
+
+# All of them as a folder: in one request, but for what XML cannot hold.
+put_text("s3://many/folder/$_", '') for grep { length encode('UTF-8', $_) < 1000 } @keys;
+put_text('s3://many/folder', 'beside it');
+put_text('s3://many/folder.txt', 'beside it');
+my $folder = grep { length encode('UTF-8', $_) < 1000 } @keys;
+$athena->clear_log;
+is(delete_objects('s3://many/folder/'), $folder, 'a folder of such keys is deleted');
+is(scalar($athena->requests('S3.DeleteObjects')), 1, 'in one request');
+is(scalar($athena->requests('S3.DeleteObject')), 2, 'but for keys that XML cannot hold');
+is_deeply([ listed('s3://many') ], [ 's3://many/folder', 's3://many/folder.txt' ], 'what stands beside it is not');
+is(delete_objects('s3://many/folder'), 1, 'nor is more than one object deleted without a slash');
+is_deeply([ listed('s3://many') ], ['s3://many/folder.txt'], 'the other one is there');
+is(delete_objects('s3://many/folder'), 0, 'an absent one is no error, but none');
+is(delete_objects('s3://many/fold'), 0, 'nor is what only begins so an object');
+is(delete_objects('s3://many/folder.txt/'), 0, 'an object is no folder');
+is_deeply([ listed('s3://many') ], ['s3://many/folder.txt'], 'and nothing else was deleted');
+put_text('s3://many/control/' . chr $_, '') for 1, 2;
+$athena->clear_log;
+is(delete_objects('s3://many/control/'), 2, 'a folder of nothing else than such keys');
+is(asked(), 'S3.ListObjectsV2 S3.DeleteObject S3.DeleteObject', 'each by itself');
+$athena->query(q{SELECT athena_calc.s3_put_object('s3://many/odd/' || chr(n), '') FROM unnest(ARRAY[65534, 65535]) n});
+TODO:
+{
+	local $TODO = 'U+FFFE and U+FFFF are sent in XML, which cannot hold them';
+
+	is(sqlstate_of(q{s3_delete_objects('s3://many/odd/')}), '00000', 'two more characters that XML cannot hold');
+}
+
+# 3. Lists
+
+is($athena->value(q{SELECT count(athena_calc.s3_put_object('s3://pages/folder/' || i, i::text)) FROM generate_series(1, 2500) i}),
+	2500, 'there are 2,500 objects');
+put_text('s3://pages/folder', '');
+put_text('s3://pages/folders', '');
+my @sorted = map { "s3://pages/folder/$_" } sort 1 .. 2500;
+$athena->clear_log;
+is_deeply([ listed('s3://pages/folder/') ], \@sorted, 'all are listed, in the order of their keys');
+is(asked(), 'S3.ListObjectsV2 S3.ListObjectsV2 S3.ListObjectsV2', 'in three pages');
+for my $case ([ 1, 1 ], [ 999, 1 ], [ 1000, 1 ], [ 1001, 2 ], [ 2000, 2 ], [ 2147483647, 3 ])
+{
+	my ($max_results, $pages) = @$case;
+	my $last = $max_results < 2500 ? $max_results - 1 : 2499;
+
+	$athena->clear_log;
+	is_deeply([ listed('s3://pages/folder/', $max_results) ], [ @sorted[ 0 .. $last ] ], "the first $max_results");
+	is(scalar($athena->requests('S3.ListObjectsV2')), $pages, "in $pages page(s)");
+}
+is($athena->value(q{SELECT count(*) FROM athena_calc.s3_list_objects('s3://pages/folder')}), 2502, 'a prefix without a slash');
+is_deeply([ listed('s3://pages/folder/12', 3) ], [ map { "s3://pages/folder/$_" } 12, 120, 1200 ], 'the beginning of a name');
+is($athena->value(q{SELECT count(*) FROM athena_calc.s3_list_objects($1)}, $_), 2502, "a whole bucket: $_") for 's3://pages', 's3://pages/', 'S3://pages';
+is($athena->value(q{SELECT count(*) FROM athena_calc.s3_list_objects($1)}, $_), 0, "nothing: $_")
+  for 's3://empty', 's3://empty/', 's3://empty/folder/', 's3://pages/nothing';
+$athena->query('SELECT 1 FROM athena_calc.s3_list_objects(\'s3://pages\') LIMIT 1');
+is($athena->value(q{SELECT count(*) FROM athena_calc.s3_list_objects('s3://pages') a, athena_calc.s3_list_objects('s3://pages/folders') b}),
+	2502, 'twice in a statement');
+my $row = $athena->row(q{SELECT *, abs(extract(epoch FROM now() - last_modified)) < 600 AS recent, date_trunc('milliseconds', last_modified) = last_modified AS exact
+	FROM athena_calc.s3_list_objects('s3://pages/folder/1234')});
+is($row->{uri}, 's3://pages/folder/1234', 'a row: the URI');
+is($row->{size}, 4, 'the size');
+is($row->{etag}, '"' . md5_hex('1234') . '"', 'the ETag, as s3_put_object gave it');
+is($row->{recent}, 't', 'when it was written');
+is($row->{exact}, 't', 'in milliseconds');
+$athena->fault(operation => 'S3.ListObjectsV2',
+	body => '<ListBucketResult><Contents><Key>a%2Fb+c%2B</Key><Size>5368709120000</Size><LastModified>2024-02-29T23:59:59.123Z</LastModified>'
+	  . '<ETag>&quot;x-1&quot;</ETag></Contents></ListBucketResult>');
+is_deeply($athena->row(q{SELECT uri, size, last_modified::text, etag FROM athena_calc.s3_list_objects('s3://pages/a')}),
+	{ uri => 's3://pages/a/b c+', size => 5368709120000, last_modified => '2024-02-29 23:59:59.123+00', etag => '"x-1"' }, 'as S3 writes it');
+
+# A folder of more objects than a request deletes
+
+$athena->query(q{SELECT athena_calc.s3_delete_objects('s3://pages/folder/2')});
+$athena->clear_log;
+is(delete_objects('s3://pages/folder/'), 2499, 'a folder of 2,499 objects');
+is(asked(), join(' ', ('S3.ListObjectsV2') x 3, ('S3.DeleteObjects') x 3), 'in three requests, once all are listed');
+is_deeply([ listed('s3://pages') ], [ 's3://pages/folder', 's3://pages/folders' ], 'what stands beside it is there');
+is(delete_objects('s3://pages/folder/'), 0, 'a second time there is nothing');
+
+# Never a whole bucket
+put_text('s3://whole/object', 'kept');
+$athena->clear_log;
+is(sqlstate_of('s3_delete_objects($1)', $_), '22023', "not a whole bucket: $_") for 's3://whole', 's3://whole/', 'S3://whole/';
+is(asked(), '', 'nothing is asked');
+is(get('s3://whole/object'), 'kept', 'nothing is gone');
+
+# 4. What is refused before anything is sent
+
+$athena->clear_log;
+my $error;
+for my $case (
+	[ 's3_list_objects(NULL)',             'uri' ],
+	[ 's3_get_object(NULL)',               'uri' ],
+	[ 's3_delete_objects(NULL)',           'uri' ],
+	[ "s3_put_object(NULL, 'text')",       'uri' ],
+	[ 's3_put_object(NULL, NULL::bytea)',  'uri' ],
+	[ "s3_put_object('$bucket/x', NULL)",  'content' ],
+	[ "s3_put_object('$bucket/x', NULL::bytea)", 'content' ])
+{
+	my ($function, $argument) = @$case;
+
+	$error = error_of($function);
+	is("$error->{sqlstate} $error->{message}", qq(22004 argument "$argument" must not be NULL), $function);
+}
+my @no_uris = ('', 'x', 's3', 's3:', 's3:/', 's3://', 's3:///', 's3:///key', 's3://a', 's3://ab/key', 'http://127.0.0.1/key', '/etc/passwd', ' s3://bucket/key',
+	's3a://bucket/key', 's3://user@host/key', 's3://bucket:80/key', 's3://buc ket/key', 's3://bucket%2f/key', 's3://bück/key', "s3://bucket\r\nHost: x/key",
+	's3://bucket?x/key', 's3://bucket#x/key', 's3://bucket\\/key', 's3://' . 'b' x 256 . '/key', 's3://bucket/' . 'k' x 1025);
+for my $uri (@no_uris)
+{
+	my $name = JSON::PP->new->allow_nonref->ascii->encode(substr $uri, 0, 40);
+
+	is(join(' ', map { sqlstate_of($_, $uri) } 's3_list_objects($1)', 's3_get_object($1)', q{s3_put_object($1, 'text')}, q{s3_put_object($1, '\x00'::bytea)},
+		's3_delete_objects($1)'), join(' ', ('22023') x 5), "no URI: $name");
+}
+is(join(' ', map { sqlstate_of($_, 's3://bucket/') } 's3_get_object($1)', q{s3_put_object($1, 'text')}, 's3_delete_objects($1)'),
+	'22023 22023 22023', 'a bucket is no object');
+$error = error_of(q{s3_get_object('key')});
+is($error->{message}, 'argument "uri" does not name an object', 'the message');
+like($error->{hint}, qr{s3://}, 'and the hint');
+is(sqlstate_of('s3_list_objects($1, $2)', $bucket, $_), '22023', "max_results $_") for 0, -1, -2147483648;
+is(sqlstate_of('s3_get_object($1)', 's3://bucket/' . '€' x 342), '22023', 'a key is measured in bytes');
+is(asked(), '', 'nothing was asked for any of these');
+
+# 5. What S3 refuses
+
+for my $operation (@operations)
+{
+	(my $elsewhere = $call{$operation}) =~ s{//athena-emulator}{//no-such-bucket};
+
+	$error = error_of($elsewhere);
+	is($error->{sqlstate}, '42704', "$operation: no such bucket");
+	is_deeply([ detail_keys($error) ], [qw(exception http_status request_id attempts)], 'the keys of DETAIL');
+	is(detail_value($error, 'exception'), 'NoSuchBucket', 'the exception');
+}
+$error = error_of("s3_get_object('$bucket/nothing')");
+is("$error->{sqlstate} $error->{message}", '42704 S3 GetObject failed: The specified key does not exist.', 'no such key');
+is(detail_value($error, 'exception'), 'NoSuchKey', 'the exception');
+put_text("$bucket/calls/object", 'here');
+$athena->query('SET athena_calc.max_attempts = 1');
+for my $operation (@operations)
+{
+	for my $case (
+		[ 'AccessDenied',          403, '42501' ],
+		[ 'InvalidAccessKeyId',    403, '28000' ],
+		[ 'SignatureDoesNotMatch', 403, '28000' ],
+		[ 'ExpiredToken',          400, '28000' ],
+		[ 'SlowDown',              503, '53400' ],
+		[ 'InternalError',         500, '58000' ],
+		[ 'InvalidObjectState',    403, 'SP000' ])
+	{
+		my ($code, $status, $sqlstate) = @$case;
+
+		$athena->fault(operation => "S3.$operation", error => $code, status => $status, message => 'So it is.');
+		$error = error_of($call{$operation});
+		is("$error->{sqlstate} $error->{message}", "$sqlstate S3 $operation failed: So it is.", "$operation: $code");
+	}
+}
+$athena->fault(operation => 'S3.ListObjectsV2', error => 'AccessDenied', status => 403);
+is(sqlstate_of("s3_delete_objects('$bucket/calls/object')"), '42501', 'who may not list cannot delete');
+is(get("$bucket/calls/object"), 'here', 'all of that has left the object as it is');
+$athena->query('RESET athena_calc.max_attempts');
+is($athena->with(secret_access_key => 'wrong')->query_error("SELECT athena_calc.$call{$_}")->{sqlstate}, '28000', "$_: a wrong secret") for @operations;
+$athena->reconnect;
+
+# Errors in an answer of 200
+
+sub delete_answer
+{
+	my ($body) = @_;
+
+	# That the backend lives is expected of every answer.
+	local our $TODO;
+	$athena->clear_faults;
+	put_text("$bucket/deleted/$_", '') for 1, 2;
+	$athena->fault(operation => 'S3.DeleteObjects', body => $body);
+	my $found = error_of("s3_delete_objects('$bucket/deleted/')");
+	is($athena->value('SELECT 1'), 1, 'the backend lives');
+	return $found;
+}
+
+my $denied = '<Error><Key>deleted/2</Key><Code>AccessDenied</Code><Message>Access Denied</Message></Error>';
+$error = delete_answer(qq(<DeleteResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">$denied</DeleteResult>));
+is("$error->{sqlstate} $error->{message}", '42501 S3 DeleteObjects failed: deleted/2: Access Denied', 'a key that may not be deleted');
+is(detail_value($error, 'exception'), 'AccessDenied', 'the exception');
+is(detail_value($error, 'http_status'), 200, 'under 200');
+is(delete_answer('<DeleteResult><Deleted><Key>deleted/1</Key></Deleted>' . $denied . '</DeleteResult>')->{sqlstate}, '42501', 'behind one that was');
+$error = delete_answer('<DeleteResult><Error><Key>a&lt;b</Key><Code>InternalError</Code><Message>We</Message></Error>' . $denied . '</DeleteResult>');
+is("$error->{sqlstate} $error->{message}", 'SP000 S3 DeleteObjects failed: a<b: We', 'the first of them is told');
+is(detail_value($error, 'exception'), 'InternalError', 'with its code');
+$error = delete_answer('<DeleteResult><Error><Code>Odd</Code></Error></DeleteResult>');
+is($error->{sqlstate}, 'SP000', 'neither key nor message');
+like($error->{message}, qr/Odd/, 'then the code is told');
+is(delete_answer($_->[1])->{sqlstate}, '08P01', "the answer is $_->[0]")
+  for [ 'nothing', '' ], [ 'words', 'Deleted' ], [ 'cut', '<DeleteResult><Error><Code>Acc' ], [ 'JSON', '{}' ],
+  [ 'a document type', '<!DOCTYPE DeleteResult [<!ENTITY a "a">]><DeleteResult/>' ];
+TODO:
+{
+	local $TODO = 'a document of another kind passes for success';
+
+	isnt(delete_answer($_)->{sqlstate}, '00000', "the answer is $_")
+	  for '<html/>', '<Error><Code>InternalError</Code><Message>We</Message></Error>', '<DeleteResult><Error><Key>deleted/1</Key></Error></DeleteResult>';
+}
+$athena->clear_faults;
+is(delete_objects("$bucket/deleted/"), 2, 'and then they are deleted');
+
+# What is too large
+
+$athena->query(q{SET athena_calc.max_response_size = '1MB'});
+$error = error_of("s3_get_object('$bucket/bytes/5 MB')");
+is($error->{sqlstate}, '54000', 'an object above the limit');
+like($error->{hint}, qr/max_response_size/, 'says the hint');
+is(put_bytes("$bucket/bytes/again", $large), '"' . md5_hex($large) . '"', 'which is none of what is written');
+put_bytes("$bucket/bytes/limit", 'x' x 2**20);
+is(sqlstate_of("s3_get_object('$bucket/bytes/limit')"), '00000', 'an object of just that size');
+$athena->fault(operation => 'S3.ListObjectsV2', body => '<ListBucketResult>' . ' ' x 2**20 . '</ListBucketResult>');
+is(sqlstate_of("s3_list_objects('$bucket')"), '54000', 'a page above it');
+$athena->query('RESET athena_calc.max_response_size');
+
+# 6. Attempts
+
+for my $operation (@operations)
+{
+	for my $case (
+		[ 'a 500',                         { status => 500, body => '' } ],
+		[ 'a 503',                         { error => 'SlowDown', status => 503 } ],
+		[ 'a dropped connection',          { drop => 'before' } ],
+		[ 'an answer that is lost',        { drop => 'after' } ],
+		[ 'a reset',                       { drop => 'after', reset => JSON::PP::true } ],
+		[ 'an answer that is cut off',     { cut => 20 } ])
+	{
+		my ($name, $fault) = @$case;
+
+		put_text("$bucket/calls/object", 'here');
+		$athena->reconnect;
+		$athena->clear_log;
+		$athena->fault(operation => "S3.$operation", %$fault);
+		$error = error_of($call{$operation});
+		is($error->{sqlstate}, '00000', "$operation after $name") or diag explain $error;
+		my @requests = $athena->requests("S3.$operation");
+		is(scalar @requests, 2, 'with the second attempt');
+		is($requests[0]{body}, $requests[1]{body}, 'which is the same');
+		ok($requests[1]{authorized}, 'and signed');
+	}
+	put_text("$bucket/calls/object", 'here');
+	$athena->reconnect;
+	$athena->fault(operation => "S3.$operation", status => 500, times => undef, body => '');
+	$error = error_of($call{$operation});
+	is($error->{sqlstate}, '58000', "$operation: always a 500");
+	is(detail_value($error, 'attempts'), 3, 'after three attempts');
+	$athena->clear_faults;
+}
+put_text("$bucket/calls/object", 'here');
+$athena->reconnect;
+$athena->fault(operation => 'S3.PutObject', drop => 'after');
+is(put_bytes("$bucket/twice", $large), '"' . md5_hex($large) . '"', '5 MB, written twice');
+ok(get("$bucket/twice") eq $large, 'are there once');
+
+# 7. A bucket of another region
+
+for my $case (
+	[ 'PutObject',     q{s3_put_object('s3://elsewhere/folder/object', 'in Ireland')} ],
+	[ 'GetObject',     q{s3_get_object('s3://elsewhere/folder/object')} ],
+	[ 'ListObjectsV2', q{s3_list_objects('s3://elsewhere')} ],
+	[ 'DeleteObjects', q{s3_delete_objects('s3://elsewhere/folder/object')}, 'ListObjectsV2' ])
+{
+	my ($operation, $function, $first) = @$case;
+
+	$athena->reconnect;
+	$athena->clear_log;
+	is(sqlstate_of($function), '00000', "$operation in another region");
+	my @requests = $athena->requests;
+	is(scalar(grep { $_->{status} >= 300 } @requests), 1, 'one request goes astray');
+	is($requests[0]{operation}, 'S3.' . ($first // $operation), 'the first');
+	is(join(' ', map { region_of($_) } @requests), join(' ', 'us-east-1', ('eu-west-1') x (@requests - 1)), 'the others are signed for where it is');
+	$athena->query(q{SELECT athena_calc.s3_put_object('s3://elsewhere/folder/object', 'in Ireland')});
+	$athena->clear_log;
+	is(sqlstate_of($function), '00000', 'the second time');
+	is(join(' ', map { "$_->{status} " . region_of($_) } $athena->requests), join(' ', ('200 eu-west-1') x (@requests - 1)), 'none does');
+	$athena->query(q{SELECT athena_calc.s3_put_object('s3://elsewhere/folder/object', 'in Ireland')});
+	$athena->clear_log;
+	get("$bucket/calls/object");
+	is(region_of($athena->requests), 'us-east-1', 'another bucket is where it was');
+}
+for my $operation (@operations)
+{
+	$athena->reconnect;
+	$athena->clear_log;
+	$athena->fault(operation => "S3.$operation", status => 301, times => undef, body => '',
+		headers => { Location => 'http://127.0.0.1:1/', 'x-amz-bucket-region' => 'eu-west-1' });
+	isnt(sqlstate_of($call{$operation}), '00000', "$operation: a bucket that sends us on and on");
+	is(scalar($athena->requests("S3.$operation")), 2, 'is followed once');
+	$athena->clear_faults;
+	$athena->fault(operation => "S3.$operation", status => 307, body => '', headers => { Location => 'http://127.0.0.1:1/' });
+	is($athena->reconnect && sqlstate_of($call{$operation}), '08P01', 'one that names no region is not');
+	$athena->clear_faults;
+	put_text("$bucket/calls/object", 'here');
+}
+
+# 8. Where a bucket is: in the path, or in front of the host
+
+for my $case (
+	[ "http://127.0.0.1:$port",    'athena-emulator', "127.0.0.1:$port" ],
+	[ "http://localhost:$port",    'athena-emulator', "localhost:$port" ],
+	[ "http://s3.localhost:$port", 'athena-emulator', "athena-emulator.s3.localhost:$port" ],
+	[ "http://s3.localhost:$port", 'my.bucket',       "my.bucket.s3.localhost:$port" ])
+{
+	my ($endpoint, $name, $host) = @$case;
+	my $uri = "s3://$name/style/a key";
+
+	$athena->with(s3_endpoint_url => $endpoint);
+	$athena->clear_log;
+	put_text($uri, "in $name");
+	is(get($uri), "in $name", "$name at $endpoint");
+	is_deeply([ listed("s3://$name/style/") ], [$uri], 'listed');
+	is(delete_objects($uri), 1, 'deleted');
+	my @requests = $athena->requests;
+	is(scalar @requests, 5, 'in five requests');
+	is_deeply([ grep { $_ ne $host } map { $_->{headers}{host} } @requests ], [], "all of them for $host");
+	is_deeply([ grep { !$_->{authorized} } @requests ], [], 'signed');
+}
+my $secure = AthenaCalc::Test->new(name => 'tls', tls => 1, emulator => [ '--create-bucket', 'my.bucket' ]);
+$secure->query("SET athena_calc.s3_endpoint_url = 'https://s3.localhost:" . $secure->emulator->port . q('));
+for my $name (qw(athena-emulator my.bucket))
+{
+	$secure->query('SELECT athena_calc.s3_put_object($1, $2::text)', "s3://$name/key", $name);
+	is($secure->value(q{SELECT convert_from(athena_calc.s3_get_object($1), 'UTF8')}, "s3://$name/key"), $name, "$name under TLS");
+	is($secure->value('SELECT count(*) FROM athena_calc.s3_list_objects($1)', "s3://$name"), 1, 'listed');
+	is($secure->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$name/key"), 1, 'deleted');
+}
+$athena->reconnect;
+
+# 9. Cancel
+
+for my $operation (@operations)
+{
+	my $db = $athena->connect;
+	my $started;
+
+	put_text("$bucket/calls/object", 'here');
+	$athena->clear_log;
+	$athena->fault(operation => "S3.$operation", hang => JSON::PP::true, times => undef);
+	$db->send("SELECT * FROM athena_calc.$call{$operation}");
+	$athena->wait_for_requests("S3.$operation");
+	$started = time;
+	$db->cancel;
+	is($db->finish->{error}{sqlstate}, '57014', "$operation is canceled while S3 hangs");
+	cmp_ok(time - $started, '<', 2, 'at once');
+	$db->query(q{SET statement_timeout = '200ms'});
+	is($db->error("SELECT * FROM athena_calc.$call{$operation}")->{sqlstate}, '57014', 'by statement_timeout');
+	$athena->clear_faults;
+	$db->query('RESET statement_timeout');
+	is($db->error("SELECT * FROM athena_calc.$call{$operation}")->{sqlstate}, '00000', 'and the backend goes on');
+	$db->close;
+}
+
+# A list without an end: pages that always name another one.
+my $endless = '<ListBucketResult><Contents><Key>a</Key></Contents><NextContinuationToken>again</NextContinuationToken></ListBucketResult>';
+for my $function ("s3_list_objects('$bucket/a')", "s3_delete_objects('$bucket/a/')")
+{
+	$athena->fault(operation => 'S3.ListObjectsV2', times => undef, body => $endless);
+	$athena->query(q{SET statement_timeout = '2s'});
+	like(sqlstate_of($function), qr/^(57014|08P01)$/, "$function: pages without an end can be canceled");
+	$athena->query('RESET statement_timeout');
+	$athena->clear_faults;
+}
+is(sqlstate_of('s3_list_objects($1, 5)', $bucket), '00000', 'and the backend goes on');
+
+# 10. Rights
+
+$athena->query('CREATE ROLE reader LOGIN; GRANT USAGE ON SCHEMA athena_calc TO reader');
+my $reader = $athena->connect(user => 'reader');
+for my $function (sort(values %call), "s3_put_object('$bucket/x', '\\x00'::bytea)")
+{
+	is($reader->error("SELECT * FROM athena_calc.$function")->{sqlstate}, '42501', "nobody may call $function");
+}
+is($athena->value(q{SELECT count(*) FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a WHERE p.proname LIKE 's3\_%'
+	AND p.pronamespace = 'athena_calc'::regnamespace AND a.grantee = 0}), 0, "nothing is PUBLIC's");
+$athena->query('GRANT EXECUTE ON FUNCTION athena_calc.s3_get_object(text) TO reader');
+is($reader->error("SELECT athena_calc.s3_get_object('$bucket/calls/object')")->{sqlstate}, '00000', 'who is granted one');
+is($reader->error("SELECT athena_calc.s3_put_object('$bucket/calls/object', 'x')")->{sqlstate}, '42501', 'has no other');
+
+# 11. Hostile answers
+
+my $limit_kb = 16 * 1024;
+$athena->query(qq{SET athena_calc.max_response_size = '${limit_kb}kB'; SET athena_calc.max_attempts = 1});
+my $before = $athena->session_backend->memory_kb;
+
+# What a list is that is answered so: its rows, or the SQLSTATE.
+sub list_of
+{
+	my ($fault) = @_;
+
+	local our $TODO;
+	$athena->clear_faults;
+	$athena->fault(operation => 'S3.ListObjectsV2', ref $fault ? %$fault : (body_base64 => encode_base64($fault, '')));
+	my $result = $athena->session_backend->send("SELECT * FROM athena_calc.s3_list_objects('$bucket/')")->finish;
+	$athena->clear_faults;
+	# A kept connection that the other side has closed may cost an attempt.
+	$athena->query('SET athena_calc.max_attempts = 2');
+	is(sqlstate_of("s3_list_objects('$bucket', 1)"), '00000', 'the backend goes on');
+	$athena->query('SET athena_calc.max_attempts = 1');
+	return $result->{error} ? $result->{error}{sqlstate} : $result->{rows};
+}
+
+sub contents { return '<ListBucketResult><Contents>' . join('', @_) . '</Contents></ListBucketResult>' }
+
+my $bomb = '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY a "aaaaaaaaaa">'
+  . join('', map { my $previous = chr(ord($_) - 1); qq(<!ENTITY $_ ") . "&$previous;" x 10 . '">' } 'b' .. 'i')
+  . ']><ListBucketResult><Contents><Key>&i;</Key></Contents></ListBucketResult>';
+for my $case (
+	[ 'nothing',             '' ],
+	[ 'words',               'Not Found' ],
+	[ 'HTML',                '<html><body><h1>It works</body></html>' ],
+	[ 'JSON',                '{"Contents": []}' ],
+	[ 'cut XML',             '<ListBucketResult><Contents><Key>a</Key></Contents>' ],
+	[ 'a row that is cut',   '<ListBucketResult><Contents><Key>a' ],
+	[ 'something behind it', '<ListBucketResult/><ListBucketResult/>' ],
+	[ 'an XML bomb',         $bomb ],
+	[ 'a document type',     '<!DOCTYPE ListBucketResult SYSTEM "file:///etc/passwd">' . contents('<Key>a</Key>') ],
+	[ 'a hundred thousand elements deep', '<ListBucketResult>' . '<a>' x 100_000 ],
+	[ 'an unknown entity',   contents('<Key>&what;</Key>') ],
+	[ 'invalid UTF-8',       contents("<Key>\xff</Key>") ],
+	[ 'NULs',                contents("<Key>\0</Key>") ],
+	[ 'NULs, referred to',   contents('<Key>&#0;</Key>') ],
+	[ 'a surrogate',         contents('<Key>&#xD800;</Key>') ])
+{
+	my ($name, $body) = @$case;
+
+	is(list_of($body), '08P01', "a list that is $name");
+}
+is(list_of({ endless => JSON::PP::true }), '54000', 'a list without an end');
+is(list_of({ endless => JSON::PP::true, chunked => JSON::PP::true, endless_text => '<Contents><Key>a</Key></Contents>' }), '54000', 'one in chunks');
+is(list_of({ cut_body => 20 }), '08006', 'one that breaks off');
+for my $case (
+	[ 'no objects',        '<ListBucketResult/>', [] ],
+	[ 'comments',          '<ListBucketResult><!-- a --><Contents><Key>a<!-- b -->b</Key><Size>1</Size></Contents></ListBucketResult>', ["$bucket/ab", '1'] ],
+	[ 'no size, no time',  contents('<Key>a</Key>'), ["$bucket/a"] ],
+	[ 'a time of letters', contents('<Key>a</Key><LastModified>yesterday</LastModified>'), ["$bucket/a"] ],
+	[ 'a month 13',        contents('<Key>a</Key><LastModified>2024-13-01T00:00:00Z</LastModified>'), ["$bucket/a"] ],
+	[ 'CDATA',             contents('<Key><![CDATA[a&b]]></Key>'), ["$bucket/a&b"] ],
+	[ 'elements within',   contents('<Key>a<b>c</b></Key>'), ["$bucket/a"] ],
+	[ 'two keys',          contents('<Key>a</Key><Key>b</Key>'), ["$bucket/a"] ],
+	[ 'percent signs',     contents('<Key>%%4%zz%C3%BC%</Key>'), ["$bucket/%%4%zzü%"] ],
+	[ 'bytes that are no text', contents('<Key>%ff%00%c3</Key>'), undef ])
+{
+	my ($name, $body, $expected) = @$case;
+	my $found = list_of($body);
+
+	ok(ref $found || $found eq '08P01', "a list with $name") or diag $found;
+	next unless $expected && ref $found;
+	is($found->[0][0], $expected->[0], 'its URI');
+	is($found->[0][2], undef, 'no time') if $name =~ /time|month/;
+	is($found->[0][1], $expected->[1], 'its size') if @$expected > 1;
+}
+my $huge = list_of('<ListBucketResult>' . join('', map { "<Contents><Key>$_</Key></Contents>" } 1 .. 100_000) . '</ListBucketResult>');
+is(ref $huge ? scalar @$huge : $huge, 100_000, 'a page of a hundred thousand objects');
+my $long = list_of(contents('<Key>' . 'k' x 1_000_000 . '</Key><ETag>' . 'e' x 1_000_000 . '</ETag>'));
+ok(ref $long || $long eq '08P01', 'a key of a million letters');
+for my $size ('99999999999999999999999', '-5', '1e9', 'many', '0x10', '', ' 5')
+{
+	my $found = list_of(contents("<Key>a</Key><Size>$size</Size>"));
+
+  TODO:
+	{
+		local $TODO = 'a size that is no number is made one';
+
+		ok(!ref $found ? $found eq '08P01' : !defined $found->[0][1], "a size of '$size' is an error, or unknown") or diag explain $found->[0];
+	}
+}
+TODO:
+{
+	local $TODO = 'what an answer lacks is not NULL';
+	my $found = list_of(contents('<Key>a</Key><Size>1</Size>'));
+
+	is(ref $found ? $found->[0][3] : 'error', undef, 'no ETag is NULL');
+	is(list_of(contents('<Size>1</Size>')), '08P01', 'an object without a key is an error');
+}
+TODO:
+{
+	local $TODO = 'a document of another kind passes for an empty list';
+
+	is(list_of($_), '08P01', "a list that is $_") for '<html/>', '<Error><Code>InternalError</Code></Error>';
+}
+for my $db (@in{qw(latin1 euc_jp)})
+{
+	$athena->fault(operation => 'S3.ListObjectsV2',
+		body_base64 => encode_base64(encode('UTF-8', contents('<Key>a</Key><ETag>"ü"</ETag>')), ''));
+	my $state = $db->error("SELECT etag || 'x', length(etag) FROM athena_calc.s3_list_objects('$bucket/')")->{sqlstate};
+	$athena->fault(operation => 'S3.ListObjectsV2',
+		body_base64 => encode_base64(encode('UTF-8', contents('<Key>a</Key><ETag>"ü"</ETag>')), ''));
+	is($state, '00000', 'an ETag that is not ASCII');
+  TODO:
+	{
+		local $TODO = 'the ETag is not converted';
+
+		is($db->value("SELECT etag FROM athena_calc.s3_list_objects('$bucket/')"), '"ü"', 'is in the encoding of the database') if $state eq '00000';
+	}
+	$athena->clear_faults;
+}
+
+# A list names what is to be deleted: nothing outside of the folder.
+put_text("$bucket/precious", 'kept');
+put_text("$bucket/folder/object", '');
+$athena->fault(operation => 'S3.ListObjectsV2', body => contents('<Key>precious</Key>'));
+$error = error_of("s3_delete_objects('$bucket/folder/')");
+TODO:
+{
+	local $TODO = 'what a list names is not compared with the prefix';
+
+	is($error->{sqlstate}, '08P01', 'a list with a key that was not asked for');
+	is(sqlstate_of("s3_get_object('$bucket/precious')"), '00000', 'which is not deleted');
+}
+$athena->clear_faults;
+
+# Answers to a put
+for my $case (
+	[ 'no ETag',         { headers => { ETag => undef }, body => '' }, '08P01' ],
+	[ 'ETag of 10,000 letters', { headers => { ETag => 'e' x 10_000 }, body => '' }, '00000|08P01|08006|54000' ],
+	[ 'a body',          { headers => { ETag => '"x"' }, body => 'unexpected' }, '00000' ],
+	[ 'an error in 200', { body => '<Error><Code>InternalError</Code></Error>' }, '08P01' ])
+{
+	my ($name, $fault, $sqlstates) = @$case;
+
+	$athena->fault(operation => 'S3.PutObject', %$fault);
+	like(sqlstate_of("s3_put_object('$bucket/put', 'x')"), qr/^(?:$sqlstates)$/, "a put that is answered with $name");
+	$athena->clear_faults;
+}
+cmp_ok($athena->session_backend->memory_kb - $before, '<', 3 * $limit_kb, 'memory stays within bounds');
+$athena->query('RESET athena_calc.max_attempts');
+
+# 12. Many calls in one backend
+
+$athena->reconnect;
+$athena->query('SELECT athena_calc.' . $call{$_}) for qw(PutObject GetObject ListObjectsV2);
+my @measured = map {
+	$athena->value(q{SELECT count(athena_calc.s3_put_object($1, 'x')) + count(athena_calc.s3_get_object($1)) FROM generate_series(1, 300)}, "$bucket/calls/object");
+	$athena->value('SELECT count(*) FROM generate_series(1, 100) i, LATERAL athena_calc.s3_list_objects($1 || left(i::text, 0)) o', "$bucket/calls/");
+	[ $athena->session_backend->memory_kb, $athena->session_backend->descriptors ]
+} 1 .. 3;
+cmp_ok($measured[2][0] - $measured[0][0], '<', 2048, 'memory does not grow with them');
+is($measured[2][1], $measured[0][1], 'nor descriptors');
+
+unlike(PostgreSQL::Test::Utils::slurp_file($athena->node->logfile), qr/XX000|terminated by signal|PANIC|TRAP/, 'nothing bad in the log');
+
+done_testing();
