@@ -1,0 +1,34 @@
+/*
+ * writer.h
+ *		Objects written as streams, in memory that does not grow with them. Nothing is visible before all of it is there.
+ *
+ * A small object is one PutObject at the end; a larger one is uploaded in parts, several at once, while more is written.
+ */
+#ifndef ATHENA_CALC_S3_WRITER_H
+#define ATHENA_CALC_S3_WRITER_H
+
+#include "compat.h"
+
+#include "s3/uri.h"
+
+typedef struct S3Writer S3Writer;
+
+/* With `overwrite` objects that exist are replaced; else they are an error (42710), before anything is sent. */
+extern S3Writer *s3_writer_open(bool overwrite);
+
+/* Begins an object, which is in S3 under this URI when the writer finishes; the one before is complete. `type` is its Content-Type. */
+extern void s3_writer_begin(S3Writer *writer, const S3Uri *uri, const char *type);
+
+/* Appends to the object. Raises by the table of errors. */
+extern void s3_writer_write(S3Writer *writer, const char *bytes, size_t length);
+
+/* Bytes of the object so far. */
+extern uint64 s3_writer_length(const S3Writer *writer);
+
+/* All is written: makes the objects visible. */
+extern void s3_writer_finish(S3Writer *writer);
+
+/* On an error or a cancel, and after finishing: what is not finished is taken back, whatever it was. Does not throw. */
+extern void s3_writer_close(S3Writer *writer);
+
+#endif
