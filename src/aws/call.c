@@ -22,11 +22,15 @@
 /* From this on a refused signature is the clock's fault; AWS allows five minutes. */
 #define CLOCK_SKEW_SECONDS (4 * 60)
 
-typedef struct AwsRun
+/* Instead of the hash of a body that the signature leaves out. */
+#define UNSIGNED_BODY "UNSIGNED-PAYLOAD"
+
+struct AwsRun
 {
 	AwsAnswer answer;
 	void *context;
-} AwsRun;
+	HttpRun *http; /* NULL where all calls are made at once */
+};
 
 /* What the backend has learned. */
 static SigV4Signer signer;
@@ -121,13 +125,21 @@ sign(const AwsCall *call, const Attempt *attempt, int header_count)
 	return authorization;
 }
 
+/* Memory for what a call is made of. */
+static MemoryContext
+memory_of(const AwsCall *call)
+{
+	return call->memory != NULL ? call->memory : CurrentMemoryContext;
+}
+
 static void
 prepare(HttpExchange *exchange, HttpRequest *request, void *context)
 {
 	AwsCall *call = (AwsCall *) exchange;
 	const SigV4Credentials *credentials = call->credentials;
-	Attempt *attempt = palloc(offsetof(Attempt, headers) +
-							  sizeof(HttpHeader) * (call->header_count + MAX_ADDED_HEADERS));
+	Attempt *attempt = MemoryContextAlloc(
+		memory_of(call),
+		offsetof(Attempt, headers) + sizeof(HttpHeader) * (call->header_count + MAX_ADDED_HEADERS));
 	HttpHeader *header = attempt->headers;
 
 	(void) context;
@@ -168,6 +180,8 @@ prepare(HttpExchange *exchange, HttpRequest *request, void *context)
 	request->timeout = call->timeout > 0 ? call->timeout : setting_request_timeout;
 	request->connect_timeout = Min(setting_connect_timeout, request->timeout);
 	request->max_response_size = (size_t) setting_max_response_size * 1024;
+	request->is_patient = call->is_patient;
+	request->window = call->window;
 	request->ca_bundle = call->ca_bundle;
 	call->attempts++;
 	if (call->sent != NULL)
@@ -249,6 +263,12 @@ correct_clock(AwsCall *call, const HttpResponse *response)
 	return true;
 }
 
+static bool
+is_success(const HttpResponse *response)
+{
+	return response->status >= 200 && response->status < 300;
+}
+
 /* Whether a failed attempt is worth another. */
 static RetryReason
 reason_to_retry(AwsCall *call, const HttpResponse *response)
@@ -265,7 +285,7 @@ reason_to_retry(AwsCall *call, const HttpResponse *response)
 		case HTTP_UNREACHABLE:
 		case HTTP_BROKEN:
 		case HTTP_TIMED_OUT:
-			return RETRY_TRANSIENT;
+			return call->window > 0 && is_success(response) ? RETRY_NEVER : RETRY_TRANSIENT;
 		default:
 			return RETRY_NEVER;
 	}
@@ -278,14 +298,17 @@ finish(HttpExchange *exchange, const HttpResponse *response, void *context)
 	AwsRun *run = context;
 	RetryReason reason;
 
-	if (response->outcome == HTTP_ANSWERED && response->status >= 200 && response->status < 300)
+	if (response->outcome == HTTP_ANSWERED && is_success(response))
 	{
 		retry_quota_give(&quota, call->last_retry);
 		memset(&call->error, 0, sizeof(call->error));
 	}
 	else
 	{
+		MemoryContext before = MemoryContextSwitchTo(memory_of(call));
+
 		aws_error_read(&call->error, call->service, response);
+		MemoryContextSwitchTo(before);
 		call->uncertain = call->uncertain || response->outcome == HTTP_BROKEN ||
 						  response->outcome == HTTP_TIMED_OUT || !call->error.from_service ||
 						  response->status >= 500;
@@ -313,38 +336,70 @@ aws_call_raise(const AwsCall *call)
 static const char *
 build_url(const AwsCall *call)
 {
-	StringInfoData url;
+	const AwsEndpoint *endpoint = call->endpoint;
 
-	initStringInfo(&url);
-	appendStringInfoString(&url, call->endpoint->tls ? "https://" : "http://");
-	appendStringInfoString(&url, call->endpoint->host);
-	appendStringInfoString(&url, call->path);
-	if (call->query != NULL)
-	{
-		appendStringInfoChar(&url, '?');
-		appendStringInfoString(&url, call->query);
-	}
-	return url.data;
+	return psprintf("%s://%s%s%s%s", endpoint->tls ? "https" : "http", endpoint->host, call->path,
+					call->query != NULL ? "?" : "", call->query != NULL ? call->query : "");
+}
+
+/* What is the same for all attempts. */
+static void
+begin(AwsCall *call)
+{
+	MemoryContext before;
+
+	if (call->url != NULL)
+		return;
+	before = MemoryContextSwitchTo(memory_of(call));
+	generate_invocation_id(call->invocation_id);
+	if (call->unsigned_body)
+		strlcpy(call->payload_hash, UNSIGNED_BODY, sizeof(call->payload_hash));
+	else if (call->credentials != NULL)
+		sigv4_hash(call->body, call->body_length, call->payload_hash);
+	call->url = build_url(call);
+	MemoryContextSwitchTo(before);
 }
 
 void
 aws_call_send(AwsCall **calls, int count, AwsAnswer answer, void *context)
 {
-	AwsRun run = {answer, context};
+	AwsRun run = {answer, context, NULL};
 	HttpCaller caller = {prepare, finish, &run};
 
 	for (int i = 0; i < count; i++)
-	{
-		AwsCall *call = calls[i];
-
-		if (call->url != NULL)
-			continue;
-		generate_invocation_id(call->invocation_id);
-		if (call->credentials != NULL)
-			sigv4_hash(call->body, call->body_length, call->payload_hash);
-		call->url = build_url(call);
-	}
+		begin(calls[i]);
 	/* An exchange is a call's first member. */
 	if (count > 0)
 		http_run((HttpExchange **) calls, count, setting_max_concurrency, &caller);
+}
+
+AwsRun *
+aws_run_begin(int concurrency, AwsAnswer answer, void *context)
+{
+	AwsRun *run = palloc(sizeof(AwsRun));
+	HttpCaller caller = {prepare, finish, run};
+
+	run->answer = answer;
+	run->context = context;
+	run->http = http_begin(concurrency, &caller);
+	return run;
+}
+
+void
+aws_run_add(AwsRun *run, AwsCall *call, int64 pause)
+{
+	begin(call);
+	http_add(run->http, &call->exchange, pause);
+}
+
+void
+aws_run_drive(AwsRun *run, bool wait)
+{
+	http_drive(run->http, wait);
+}
+
+void
+aws_run_end(AwsRun *run)
+{
+	http_end(run->http);
 }

@@ -2,7 +2,7 @@
  * call.h
  *		Calls to AWS: signed, sent, tried again where that helps.
  *
- * One call or a thousand go the same way. A call is signed anew for each attempt, with the credentials
+ * One call or a thousand go the same way, at once or one by one while the caller does something else. A call is signed anew for each attempt, with the credentials
  * that it is given; the retries, their pauses and the token bucket are those of AWS's standard mode. Where
  * credentials come from is credentials.h's; client.h puts the two together.
  */
@@ -38,6 +38,10 @@ typedef struct AwsCall
 	int header_count;
 	const char *body;
 	size_t body_length;
+	bool unsigned_body; /* S3's: the signature leaves the body out */
+	bool is_patient;    /* these two as in an HttpRequest */
+	size_t window;
+	MemoryContext memory;                /* for what it is made of; NULL for the current context */
 	const SigV4Credentials *credentials; /* NULL for a request that nobody signs */
 	int timeout;                         /* milliseconds for an attempt; 0 for the settings' */
 	int max_attempts;                    /* 0 for athena_calc.max_attempts */
@@ -58,7 +62,8 @@ typedef struct AwsCall
 
 /*
  * Takes the end of a call: an answer of 2xx, or, with call->error set, anything else (`response` is
- * the last attempt's either way, and valid only within). May throw, and may set call->error.
+ * the last attempt's either way, and valid only within). May throw, and may set call->error. A stream that breaks once
+ * its answer has begun is an end: what was read of it is its reader's to know.
  */
 typedef void (*AwsAnswer)(AwsCall *call, const HttpResponse *response, void *context);
 
@@ -67,6 +72,14 @@ typedef void (*AwsAnswer)(AwsCall *call, const HttpResponse *response, void *con
  * ends. A call that was made before goes on counting its attempts. Throws what http_run() throws.
  */
 extern void aws_call_send(AwsCall **calls, int count, AwsAnswer answer, void *context);
+
+/* The same one by one: a run, in the current memory context, with calls that are added to it after a pause in microseconds. See http_begin(). */
+typedef struct AwsRun AwsRun;
+
+extern AwsRun *aws_run_begin(int concurrency, AwsAnswer answer, void *context);
+extern void aws_run_add(AwsRun *run, AwsCall *call, int64 pause);
+extern void aws_run_drive(AwsRun *run, bool wait);
+extern void aws_run_end(AwsRun *run);
 
 /* Raises what a call ended with. */
 pg_noreturn extern void aws_call_raise(const AwsCall *call);

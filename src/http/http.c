@@ -26,20 +26,24 @@
 /* Signals that follow one another so soon are of one cancel. */
 #define SAME_CANCEL_US 100000
 
-typedef struct HttpRun
+struct HttpRun
 {
-	const HttpCaller *caller;
-	HttpExchange **exchanges;
+	HttpCaller caller;
+	HttpExchange **exchanges; /* of http_run(), which are all known from the beginning */
 	int count;
 	int next;             /* the first that was never sent */
 	int remaining;        /* how many are not done */
 	int concurrency;      /* how many may be under way at once */
 	int under_way;        /* how many are */
-	pairingheap *delayed; /* those to be sent again, the soonest first */
-} HttpRun;
+	pairingheap *delayed; /* those to be sent later, the soonest first */
+	bool is_open;         /* whether it goes on while its caller does something else */
+	int64 driven;         /* when that was last the case no more */
+	MemoryContextCallback at_end;
+};
 
 static CURLM *multi = NULL;
-static dlist_head active_transfers = DLIST_STATIC_INIT(active_transfers);
+static dlist_head active_transfers = DLIST_STATIC_INIT(active_transfers); /* of all runs */
+static int active_transfer_count = 0;
 static dlist_head idle_transfers = DLIST_STATIC_INIT(idle_transfers);
 static int idle_transfer_count = 0;
 static int64 deadline = 0; /* of all runs; 0 for none */
@@ -137,7 +141,15 @@ acquire_transfer(void)
 		idle_transfer_count--;
 	}
 	dlist_push_tail(&active_transfers, &transfer->node);
+	active_transfer_count++;
 	return transfer;
+}
+
+static void
+deactivate(HttpTransfer *transfer)
+{
+	dlist_delete(&transfer->node);
+	active_transfer_count--;
 }
 
 /* Takes a transfer out of curl's hands; the connection of one that is not complete is closed. */
@@ -154,7 +166,7 @@ leave_multi(HttpTransfer *transfer)
 static void
 release_transfer(HttpTransfer *transfer)
 {
-	dlist_delete(&transfer->node);
+	deactivate(transfer);
 	if (idle_transfer_count < MAX_IDLE_TRANSFERS)
 	{
 		transfer_clear(transfer);
@@ -165,18 +177,24 @@ release_transfer(HttpTransfer *transfer)
 		transfer_destroy(transfer);
 }
 
-/* Drops what is under way, connections included. */
+/* Drops what is under way of a run, connections included; of all that are not open where `run` is NULL. */
 static void
-drop_active_transfers(void)
+drop_transfers(const HttpRun *run)
 {
-	while (!dlist_is_empty(&active_transfers))
-	{
-		HttpTransfer *transfer =
-			dlist_container(HttpTransfer, node, dlist_pop_head_node(&active_transfers));
+	dlist_mutable_iter iterator;
 
+	dlist_foreach_modify (iterator, &active_transfers)
+	{
+		HttpTransfer *transfer = dlist_container(HttpTransfer, node, iterator.cur);
+
+		if (run != NULL ? transfer->run != run : transfer->is_open)
+			continue;
+		deactivate(transfer);
 		leave_multi(transfer);
 		transfer_destroy(transfer);
 	}
+	if (active_transfer_count == 0)
+		descriptor_release_unused();
 }
 
 static void
@@ -187,13 +205,16 @@ send_exchange(HttpRun *run, HttpExchange *exchange)
 	CURLMcode result;
 
 	transfer->exchange = exchange;
-	run->caller->prepare(exchange, &request, run->caller->context);
+	transfer->run = run;
+	transfer->is_open = run->is_open;
+	run->caller.prepare(exchange, &request, run->caller.context);
 	transfer_set_request(transfer, &request);
 	result = curl_multi_add_handle(multi, transfer->easy);
 	if (result != CURLM_OK)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not send a request"),
 						errdetail("%s", curl_multi_strerror(result))));
 	transfer->multi = multi;
+	exchange->transfer = transfer;
 	run->under_way++;
 }
 
@@ -232,7 +253,7 @@ send_due_exchanges(HttpRun *run)
 		HttpExchange *exchange;
 
 		/* Where descriptors are short, those under way go on and the others wait their turn. */
-		if (!descriptor_reserve(run->under_way + 1) && run->under_way > 0)
+		if (!descriptor_reserve(active_transfer_count + 1) && run->under_way > 0)
 		{
 			run->concurrency = run->under_way;
 			return;
@@ -259,7 +280,7 @@ find_descriptor(HttpRun *run)
 		run->concurrency = run->under_way;
 		return true;
 	}
-	if (descriptor_open_count() > 0)
+	if (active_transfer_count == 0 && descriptor_open_count() > 0)
 	{
 		close_idle_connections();
 		return true;
@@ -268,19 +289,20 @@ find_descriptor(HttpRun *run)
 }
 
 static void
-finish_transfer(HttpRun *run, HttpTransfer *transfer, CURLcode result)
+finish_transfer(HttpRun *run, HttpTransfer *transfer)
 {
 	HttpExchange *exchange = transfer->exchange;
 	HttpResponse response;
 	int64 pause;
 
-	transfer_read_response(transfer, result, &response);
+	transfer_read_response(transfer, transfer->result, &response);
 	leave_multi(transfer);
+	exchange->transfer = NULL;
 	run->under_way--;
 
 	if (response.outcome == HTTP_NO_DESCRIPTOR)
 	{
-		dlist_delete(&transfer->node); /* nothing may be active when idle connections are closed */
+		deactivate(transfer); /* nothing may be active when idle connections are closed */
 		transfer_destroy(transfer);
 		if (find_descriptor(run))
 		{
@@ -293,7 +315,7 @@ finish_transfer(HttpRun *run, HttpTransfer *transfer, CURLcode result)
 		transfer = NULL;
 	}
 
-	pause = run->caller->finish(exchange, &response, run->caller->context);
+	pause = run->caller.finish(exchange, &response, run->caller.context);
 	if (transfer != NULL)
 		release_transfer(transfer);
 	if (pause == HTTP_DONE)
@@ -302,36 +324,76 @@ finish_transfer(HttpRun *run, HttpTransfer *transfer, CURLcode result)
 		delay_exchange(run, exchange, pause);
 }
 
+/* Whether a transfer's exchange can be finished: it is done, and of a stream all is read. */
+static bool
+can_be_finished(const HttpRun *run, const HttpTransfer *transfer)
+{
+	return transfer->run == run && transfer->done && !transfer_has_unread(transfer);
+}
+
+/* Takes what curl tells: what of this run is done is finished, what of others is noted for them. */
 static void
-finish_done_transfers(HttpRun *run)
+finish_told_transfers(HttpRun *run)
 {
 	CURLMsg *message;
 	int queued;
 
 	while ((message = curl_multi_info_read(multi, &queued)) != NULL)
 	{
-		char *transfer = NULL;
-		CURLcode result = message->data.result;
+		char *pointer = NULL;
+		HttpTransfer *transfer;
 
 		if (message->msg != CURLMSG_DONE)
 			continue;
-		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
-		finish_transfer(run, (HttpTransfer *) transfer, result);
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &pointer);
+		transfer = (HttpTransfer *) pointer;
+		transfer->done = true;
+		transfer->result = message->data.result;
+		if (can_be_finished(run, transfer))
+			finish_transfer(run, transfer);
 	}
 }
 
-/* Ends the transfers whose sockets were refused, whatever curl thinks of them. */
-static void
-finish_refused_transfers(HttpRun *run)
+static HttpTransfer *
+find_finishable_transfer(const HttpRun *run)
 {
-	dlist_mutable_iter iterator;
+	dlist_iter iterator;
 
-	dlist_foreach_modify (iterator, &active_transfers)
+	dlist_foreach (iterator, &active_transfers)
 	{
 		HttpTransfer *transfer = dlist_container(HttpTransfer, node, iterator.cur);
 
-		if (transfer->no_descriptor)
-			finish_transfer(run, transfer, CURLE_COULDNT_CONNECT);
+		if (can_be_finished(run, transfer))
+			return transfer;
+	}
+	return NULL;
+}
+
+/* Finishes what was noted. Callbacks may run others, and add more: the list is looked through anew after each. */
+static void
+finish_noted_transfers(HttpRun *run)
+{
+	HttpTransfer *transfer;
+
+	while ((transfer = find_finishable_transfer(run)) != NULL)
+		finish_transfer(run, transfer);
+}
+
+/* Notes the transfers whose sockets were refused as done, whatever curl thinks of them. */
+static void
+note_refused_transfers(void)
+{
+	dlist_iter iterator;
+
+	dlist_foreach (iterator, &active_transfers)
+	{
+		HttpTransfer *transfer = dlist_container(HttpTransfer, node, iterator.cur);
+
+		if (transfer->no_descriptor && !transfer->done)
+		{
+			transfer->done = true;
+			transfer->result = CURLE_COULDNT_CONNECT;
+		}
 	}
 }
 
@@ -344,13 +406,6 @@ next_due(const HttpRun *run)
 	return pairingheap_container(HttpExchange, delayed, pairingheap_first(run->delayed))->due;
 }
 
-static void
-leave_nothing_under_way(void)
-{
-	drop_active_transfers();
-	descriptor_release_unused();
-}
-
 void
 http_set_deadline(int64 until)
 {
@@ -360,8 +415,8 @@ http_set_deadline(int64 until)
 void
 http_hurry(int64 until, bool after_cancel)
 {
-	if (until != 0)
-		leave_nothing_under_way();
+	if (until != 0 && active_transfer_count > 0)
+		drop_transfers(NULL);
 	deadline = until;
 	hurried = until != 0;
 	same_cancel_until = hurried && after_cancel ? http_now() + SAME_CANCEL_US : 0;
@@ -395,9 +450,8 @@ http_hurry_is_over(void)
 	return QueryCancelPending || http_now() >= deadline;
 }
 
-/* Whether a run has no time left. */
-static bool
-is_given_up(void)
+bool
+http_is_given_up(void)
 {
 	return (deadline != 0 && http_now() >= deadline) || http_hurry_is_over();
 }
@@ -411,42 +465,171 @@ next_due_of_all(const HttpRun *run)
 	return deadline != 0 && (due < 0 || deadline < due) ? deadline : due;
 }
 
+/* One round. Without `wait` it only looks what there is. */
+static void
+go_on(HttpRun *run, int64 due, bool wait)
+{
+	if (wait)
+		http_wait(multi, due);
+	else
+		http_look(multi);
+	finish_told_transfers(run);
+	if (descriptor_was_refused())
+	{
+		note_refused_transfers();
+		finish_noted_transfers(run);
+	}
+}
+
+static void
+start_run(HttpRun *run, int concurrency, const HttpCaller *caller)
+{
+	start_engine();
+	run->caller = *caller;
+	run->concurrency = concurrency;
+	/* As many idle connections stay as may be used at once the next time. */
+	curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS,
+					  (long) active_transfer_count + concurrency + SPARE_CONNECTIONS);
+	run->delayed = pairingheap_allocate(compare_due, NULL);
+}
+
 static void
 run_to_the_end(HttpRun *run)
 {
 	PG_TRY();
 	{
-		while (run->remaining > 0 && !is_given_up())
+		while (run->remaining > 0 && !http_is_given_up())
 		{
 			send_due_exchanges(run);
-			http_wait(multi, next_due_of_all(run));
-			finish_done_transfers(run);
-			if (descriptor_was_refused())
-				finish_refused_transfers(run);
+			go_on(run, next_due_of_all(run), true);
 		}
 	}
 	PG_CATCH();
 	{
-		leave_nothing_under_way();
+		drop_transfers(run);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	leave_nothing_under_way();
+	drop_transfers(run);
 }
 
 void
 http_run(HttpExchange **exchanges, int count, int concurrency, const HttpCaller *caller)
 {
-	HttpRun run = {.caller = caller,
-				   .exchanges = exchanges,
-				   .count = count,
-				   .remaining = count,
-				   .concurrency = concurrency};
+	HttpRun run = {.exchanges = exchanges, .count = count, .remaining = count};
 
-	start_engine();
-	/* As many idle connections stay as may be used at once the next time. */
-	curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long) concurrency + SPARE_CONNECTIONS);
-	run.delayed = pairingheap_allocate(compare_due, NULL);
+	start_run(&run, concurrency, caller);
 	run_to_the_end(&run);
 	pairingheap_free(run.delayed);
+}
+
+static void
+end_with_context(void *run)
+{
+	drop_transfers(run);
+}
+
+HttpRun *
+http_begin(int concurrency, const HttpCaller *caller)
+{
+	HttpRun *run = palloc0(sizeof(HttpRun));
+
+	start_run(run, concurrency, caller);
+	run->is_open = true;
+	run->driven = http_now();
+	run->at_end.func = end_with_context;
+	run->at_end.arg = run;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &run->at_end);
+	return run;
+}
+
+void
+http_add(HttpRun *run, HttpExchange *exchange, int64 pause)
+{
+	run->remaining++;
+	delay_exchange(run, exchange, pause);
+}
+
+/*
+ * When the first of the run's patient transfers is to be given up, or -1. Time that the run was not driven for
+ * does not count: `away` microseconds are added to what they have.
+ */
+static int64
+patience_ends(const HttpRun *run, int64 away)
+{
+	int64 first = -1;
+	dlist_iter iterator;
+
+	dlist_foreach (iterator, &active_transfers)
+	{
+		HttpTransfer *transfer = dlist_container(HttpTransfer, node, iterator.cur);
+		int64 end;
+
+		if (transfer->run != run)
+			continue;
+		transfer->last_moved += away;
+		end = transfer_patience_ends(transfer);
+		if (end >= 0 && (first < 0 || end < first))
+			first = end;
+	}
+	return first;
+}
+
+static void
+give_up_impatiently(const HttpRun *run)
+{
+	dlist_iter iterator;
+	int64 now = http_now();
+
+	dlist_foreach (iterator, &active_transfers)
+	{
+		HttpTransfer *transfer = dlist_container(HttpTransfer, node, iterator.cur);
+		int64 end = transfer_patience_ends(transfer);
+
+		if (transfer->run == run && end >= 0 && end <= now)
+			transfer_time_out(transfer);
+	}
+}
+
+void
+http_drive(HttpRun *run, bool wait)
+{
+	int64 due;
+	int64 patience;
+
+	send_due_exchanges(run);
+	/* What is there already needs no waiting for. */
+	wait = wait && find_finishable_transfer(run) == NULL;
+	due = next_due_of_all(run);
+	patience = patience_ends(run, http_now() - run->driven);
+	if (patience >= 0 && (due < 0 || patience < due))
+		due = patience;
+	go_on(run, due, wait);
+	if (wait)
+		give_up_impatiently(run);
+	finish_noted_transfers(run);
+	run->driven = http_now();
+}
+
+void
+http_end(HttpRun *run)
+{
+	drop_transfers(run);
+}
+
+bool
+http_peek(HttpExchange *exchange, HttpResponse *so_far)
+{
+	HttpTransfer *transfer = exchange->transfer;
+
+	if (transfer == NULL || transfer->window == 0)
+		return false;
+	transfer_read_response(transfer, CURLE_OK, so_far);
+	return true;
+}
+
+void
+http_take(HttpExchange *exchange, size_t length)
+{
+	transfer_take(exchange->transfer, length);
 }

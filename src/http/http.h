@@ -7,6 +7,9 @@
  * a termination takes effect at once, whatever a request is doing. Connections are kept from one
  * statement to the next. Nothing here knows AWS.
  *
+ * http_begin() and what follows it are for requests that go on while their caller does something else, and for answers
+ * that are read as streams; such runs and others may be nested in one another.
+ *
  * Throws: what CHECK_FOR_INTERRUPTS throws, what the callbacks throw, and out of memory; whatever is thrown,
  * requests under way are dropped first. Trouble with a request is never thrown: it is its outcome.
  */
@@ -20,16 +23,23 @@
 /* The bytes to send and their limits. Everything pointed to must stay until the answer is there. */
 typedef struct HttpRequest
 {
-	const char *method; /* "GET", "POST", "PUT" or "DELETE" */
+	const char *method; /* "GET", "HEAD", "POST", "PUT" or "DELETE" */
 	const char *url;
 	const HttpHeader *headers; /* all that are sent but Content-Length; "Host" among them */
 	int header_count;
-	const char *body; /* of all but GET; may be empty */
+	const char *body; /* of all but GET and HEAD; may be empty */
 	size_t body_length;
 	int connect_timeout;      /* milliseconds for name, connection and TLS together */
 	int timeout;              /* milliseconds for all */
 	size_t max_response_size; /* bytes of the answer's body */
-	const char *ca_bundle;    /* a file or a directory; NULL or "" for the system's */
+
+	/* The times count only while the run is waited for, and anew with each byte that comes or goes. */
+	bool is_patient;
+
+	/* Not 0: a successful answer's body is a stream, without a limit; so many bytes of it are held at once. */
+	size_t window;
+
+	const char *ca_bundle; /* a file or a directory; NULL or "" for the system's */
 } HttpRequest;
 
 typedef enum HttpOutcome
@@ -60,7 +70,8 @@ typedef struct HttpResponse
 typedef struct HttpExchange
 {
 	pairingheap_node delayed;
-	int64 due; /* when it may be sent, on the clock of http_now() */
+	int64 due;                     /* when it may be sent, on the clock of http_now() */
+	struct HttpTransfer *transfer; /* while it is under way */
 } HttpExchange;
 
 /*
@@ -83,6 +94,35 @@ extern void http_run(HttpExchange **exchanges, int count, int concurrency,
 					 const HttpCaller *caller);
 
 /*
+ * A run of its own, without an exchange yet, with up to `concurrency` under way at once. It ends with http_end(), or with the
+ * current memory context, in which it is. `caller` is copied.
+ */
+typedef struct HttpRun HttpRun;
+
+extern HttpRun *http_begin(int concurrency, const HttpCaller *caller);
+
+/* Adds an exchange, to be sent after a pause in microseconds. It must stay until it is finished, or the run has ended. */
+extern void http_add(HttpRun *run, HttpExchange *exchange, int64 pause);
+
+/*
+ * Lets a run go on: sends what is due, finishes what is done. Waits, where `wait`, until something has happened; it need
+ * not be what the caller waits for. Without `wait` it only looks.
+ */
+extern void http_drive(HttpRun *run, bool wait);
+
+/* Drops what is under way. None of the run's exchanges is finished any more, or may be asked for its stream. */
+extern void http_end(HttpRun *run);
+
+/*
+ * What there is of a stream: once its successful answer has begun, true, with the head and the bytes that came and were not taken,
+ * until the run is driven. It is finished, without a body, when all have been taken.
+ */
+extern bool http_peek(HttpExchange *exchange, HttpResponse *so_far);
+
+/* Takes the first of these bytes. */
+extern void http_take(HttpExchange *exchange, size_t length);
+
+/*
  * Until it is called with 0, a run ends at this time, on the clock of http_now(), with what is not done left undone:
  * its exchanges are never finished. Whoever sets it takes it back, also after an error.
  */
@@ -100,6 +140,9 @@ extern int http_time_left(int timeout);
 
 /* Whether somebody has lost patience with what is said in a hurry. */
 extern bool http_hurry_is_over(void);
+
+/* Whether runs have no time left. An open run is its caller's to end then. */
+extern bool http_is_given_up(void);
 
 /* Whether runs are in such a hurry. */
 extern bool http_is_hurried(void);

@@ -40,7 +40,14 @@ header_callback(char *line, size_t size, size_t count, void *context)
 		return length;
 	}
 	if (line[0] == '\r' || line[0] == '\n')
+	{
+		long status = 0;
+
 		transfer->head_complete = true;
+		curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+		if (status >= 200 && status < 300)
+			transfer->window = transfer->wanted_window;
+	}
 	if (transfer->head.length + length > MAX_HEAD_BYTES)
 	{
 		transfer->head_too_large = true;
@@ -55,6 +62,16 @@ write_callback(char *bytes, size_t size, size_t count, void *context)
 	HttpTransfer *transfer = context;
 	size_t length = size * count;
 
+	if (transfer->window > 0)
+	{
+		/* What was read comes again when the stream is taken up; until then the server has to wait. */
+		if (transfer_has_unread(transfer) && transfer->body.length + length > transfer->window)
+		{
+			transfer->paused = true;
+			return CURL_WRITEFUNC_PAUSE;
+		}
+		return buffer_append(&transfer->body, bytes, length) ? length : 0;
+	}
 	if (length > transfer->max_response_size - transfer->body.length)
 	{
 		transfer->too_large = true;
@@ -84,6 +101,23 @@ before_request_callback(void *context, char *primary_ip, char *local_ip, int pri
 	return CURL_PREREQFUNC_OK;
 }
 #endif
+
+/* curl tells how far it is, many times a second. */
+static int
+progress_callback(void *context, curl_off_t download_total, curl_off_t downloaded,
+				  curl_off_t upload_total, curl_off_t uploaded)
+{
+	HttpTransfer *transfer = context;
+
+	(void) download_total;
+	(void) upload_total;
+	if (downloaded + uploaded != transfer->moved)
+	{
+		transfer->moved = downloaded + uploaded;
+		transfer->last_moved = http_now();
+	}
+	return 0;
+}
 
 /* Whether a directory has certificates under the names by which OpenSSL looks them up. */
 static bool
@@ -172,6 +206,8 @@ set_constant_options(HttpTransfer *transfer)
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, write_callback);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
+	curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, progress_callback);
+	curl_easy_setopt(easy, CURLOPT_XFERINFODATA, transfer);
 #if CURL_AT_LEAST_VERSION(7, 80, 0)
 	curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, before_request_callback);
 	curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
@@ -250,7 +286,7 @@ add_header(HttpTransfer *transfer, const HttpHeader *header, ByteBuffer *line)
 static bool
 has_body(const HttpRequest *request)
 {
-	return strcmp(request->method, "GET") != 0;
+	return strcmp(request->method, "GET") != 0 && strcmp(request->method, "HEAD") != 0;
 }
 
 static bool
@@ -276,21 +312,50 @@ add_headers(HttpTransfer *transfer, const HttpRequest *request)
 	return added;
 }
 
+/* The limits of time and size, as far as curl keeps them. */
+static void
+set_limits(HttpTransfer *transfer, const HttpRequest *request)
+{
+	CURL *easy = transfer->easy;
+	long connect_timeout = request->connect_timeout;
+	long timeout = request->timeout;
+
+	transfer->max_response_size = request->max_response_size;
+	transfer->body.limit =
+		Max(request->max_response_size, request->window + CURL_MAX_WRITE_SIZE) + 1; /* and a NUL */
+	transfer->wanted_window = request->window;
+	transfer->last_moved = http_now();
+	transfer->moved = 0;
+	transfer->patience = transfer->connect_patience = 0;
+	if (request->is_patient)
+	{
+		transfer->patience = request->timeout;
+		transfer->connect_patience = request->connect_timeout;
+		connect_timeout = INT_MAX; /* 0 would be curl's own limit */
+		timeout = 0;
+	}
+	curl_easy_setopt(easy, CURLOPT_NOPROGRESS, request->is_patient ? 0L : 1L);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_timeout);
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout);
+	curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE,
+					 request->window > 0 ? 0 : (curl_off_t) request->max_response_size);
+}
+
 void
 transfer_set_request(HttpTransfer *transfer, const HttpRequest *request)
 {
 	CURL *easy = transfer->easy;
 	bool set;
 
-	transfer->max_response_size = request->max_response_size;
-	transfer->body.limit = request->max_response_size + 1; /* and a NUL */
 	transfer->error[0] = '\0';
+	set_limits(transfer, request);
 
 	set = add_headers(transfer, request);
 	set = set && curl_easy_setopt(easy, CURLOPT_URL, request->url) == CURLE_OK;
 	if (has_body(request))
 	{
 		/* To curl any body from memory is a POST's; the method's name goes beside it. */
+		curl_easy_setopt(easy, CURLOPT_NOBODY, 0L);
 		curl_easy_setopt(easy, CURLOPT_POST, 1L);
 		curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST,
 						 strcmp(request->method, "POST") == 0 ? NULL : request->method);
@@ -299,13 +364,12 @@ transfer_set_request(HttpTransfer *transfer, const HttpRequest *request)
 	}
 	else
 	{
-		curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+		curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L); /* also takes back CURLOPT_NOBODY */
 		curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, NULL);
+		if (strcmp(request->method, "HEAD") == 0)
+			curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
 	}
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers);
-	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) request->connect_timeout);
-	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) request->timeout);
-	curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t) request->max_response_size);
 	set_certificate_authorities(transfer, request->ca_bundle != NULL ? request->ca_bundle : "");
 
 	if (!set)
@@ -313,16 +377,24 @@ transfer_set_request(HttpTransfer *transfer, const HttpRequest *request)
 						errdetail("A request could not be prepared.")));
 }
 
-static HttpOutcome
-outcome_of(HttpTransfer *transfer, CURLcode result)
+/* Whether the request has left, or begun to. */
+static bool
+was_sent(const HttpTransfer *transfer)
 {
-	bool sent = transfer->sent;
-#if !CURL_AT_LEAST_VERSION(7, 80, 0)
+#if CURL_AT_LEAST_VERSION(7, 80, 0)
+	return transfer->sent;
+#else
 	long request_bytes = 0;
 
 	curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &request_bytes);
-	sent = request_bytes > 0;
+	return request_bytes > 0;
 #endif
+}
+
+static HttpOutcome
+outcome_of(HttpTransfer *transfer, CURLcode result)
+{
+	bool sent = was_sent(transfer);
 
 	if (result != CURLE_OK && transfer->no_descriptor)
 		return HTTP_NO_DESCRIPTOR;
@@ -384,8 +456,55 @@ transfer_read_response(HttpTransfer *transfer, CURLcode result, HttpResponse *re
 	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
 	response->status = (int) status;
 	response->head = transfer->head.data != NULL ? transfer->head.data : "";
-	response->body = transfer->body.data != NULL ? transfer->body.data : "";
-	response->body_length = transfer->body.length;
+	response->body = transfer->body.data != NULL ? transfer->body.data + transfer->taken : "";
+	response->body_length = transfer->body.length - transfer->taken;
+}
+
+bool
+transfer_has_unread(const HttpTransfer *transfer)
+{
+	return transfer->window > 0 && transfer->taken < transfer->body.length;
+}
+
+void
+transfer_take(HttpTransfer *transfer, size_t length)
+{
+	Assert(length <= transfer->body.length - transfer->taken);
+	transfer->taken += length;
+	if (transfer->taken < transfer->body.length)
+		return;
+	buffer_reset(&transfer->body);
+	transfer->taken = 0;
+	if (transfer->paused)
+	{
+		transfer->paused = false;
+		transfer->last_moved = http_now();
+		curl_easy_pause(transfer->easy, CURLPAUSE_CONT);
+	}
+}
+
+/* How many milliseconds it may do nothing. */
+static int
+patience_of(const HttpTransfer *transfer)
+{
+	return was_sent(transfer) ? transfer->patience : transfer->connect_patience;
+}
+
+int64
+transfer_patience_ends(const HttpTransfer *transfer)
+{
+	if (transfer->patience == 0 || transfer->paused || transfer->done)
+		return -1;
+	return transfer->last_moved + INT64CONST(1000) * patience_of(transfer);
+}
+
+void
+transfer_time_out(HttpTransfer *transfer)
+{
+	snprintf(transfer->error, sizeof(transfer->error), "nothing came or went for %d ms",
+			 patience_of(transfer));
+	transfer->done = true;
+	transfer->result = CURLE_OPERATION_TIMEDOUT;
 }
 
 void
@@ -409,6 +528,10 @@ transfer_clear(HttpTransfer *transfer)
 		buffer_reset(&transfer->body);
 	}
 	transfer->exchange = NULL;
+	transfer->run = NULL;
+	transfer->window = transfer->wanted_window = transfer->taken = 0;
+	transfer->paused = false;
+	transfer->done = false;
 	transfer->too_large = false;
 	transfer->head_too_large = false;
 	transfer->head_complete = false;

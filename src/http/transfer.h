@@ -19,6 +19,8 @@
 typedef struct HttpTransfer
 {
 	dlist_node node; /* in the engine's list of transfers under way, or of idle ones */
+	struct HttpRun *run;
+	bool is_open; /* whether its run is */
 	CURL *easy;
 	CURLM *multi; /* the handle that it is part of; NULL for none */
 	HttpExchange *exchange;
@@ -26,6 +28,16 @@ typedef struct HttpTransfer
 	ByteBuffer head;
 	ByteBuffer body;
 	size_t max_response_size;
+	size_t window; /* of a stream; 0 where the answer is none, or not yet */
+	size_t wanted_window;
+	size_t taken; /* how many bytes of `body` the stream's reader has taken */
+	bool paused;  /* whether curl was told to keep the stream's bytes */
+	bool done;    /* whether curl is, with `result` */
+	CURLcode result;
+	int patience;         /* milliseconds without a byte; 0 where curl keeps the time */
+	int connect_patience; /* until the request is sent */
+	int64 last_moved;     /* when the last byte came or went */
+	curl_off_t moved;     /* how many bytes have */
 	char
 		*ca_bundle; /* what the easy handle verifies against, from malloc; NULL when not yet told */
 	bool too_large;
@@ -44,6 +56,18 @@ extern void transfer_set_request(HttpTransfer *transfer, const HttpRequest *requ
 
 /* What came of it, once curl is done with `result`. */
 extern void transfer_read_response(HttpTransfer *transfer, CURLcode result, HttpResponse *response);
+
+/* Whether a stream has bytes that nobody has taken. */
+extern bool transfer_has_unread(const HttpTransfer *transfer);
+
+/* Takes bytes of a stream, and lets curl go on with it when all are taken. */
+extern void transfer_take(HttpTransfer *transfer, size_t length);
+
+/* When a patient transfer is to be given up, on the clock of http_now(); -1 for never. */
+extern int64 transfer_patience_ends(const HttpTransfer *transfer);
+
+/* Gives up a transfer for want of patience: its result is set. */
+extern void transfer_time_out(HttpTransfer *transfer);
 
 /* Makes ready for the next request: forgets this one and wipes its headers. The connection stays. */
 extern void transfer_clear(HttpTransfer *transfer);

@@ -156,6 +156,18 @@ act(CURLM *multi, bool on_sockets)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+/* A socket that cannot be watched would be waited for in vain. */
+static void
+refuse_unwatched(void)
+{
+	if (cannot_watch)
+	{
+		cannot_watch = false;
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+						errmsg("the system cannot watch another socket")));
+	}
+}
+
 void
 http_wait(CURLM *multi, int64 due)
 {
@@ -183,12 +195,14 @@ http_wait(CURLM *multi, int64 due)
 		}
 	}
 	CHECK_FOR_INTERRUPTS();
-
 	act(multi, readable);
-	if (cannot_watch)
-	{
-		cannot_watch = false;
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-						errmsg("the system cannot watch another socket")));
-	}
+	refuse_unwatched();
+}
+
+void
+http_look(CURLM *multi)
+{
+	CHECK_FOR_INTERRUPTS();
+	act(multi, true);
+	refuse_unwatched();
 }

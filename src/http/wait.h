@@ -25,4 +25,7 @@ extern void http_wait_attach(CURLM *multi);
  */
 extern void http_wait(CURLM *multi, int64 due);
 
+/* The same without waiting. */
+extern void http_look(CURLM *multi);
+
 #endif

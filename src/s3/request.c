@@ -4,6 +4,7 @@
  */
 #include "s3/request.h"
 
+#include "aws/credentials.h"
 #include "aws/encoding.h"
 #include "aws/xml.h"
 
@@ -37,14 +38,15 @@ typedef struct BucketRegion
 static BucketRegion remembered[MAX_REMEMBERED];
 static int next_remembered = 0;
 
-typedef struct S3Call
+struct S3Run
 {
-	AwsCall call; /* first: the client's */
-	S3Answer answer;
-	void *context;
-	MemoryContext memory;
-	const char *region; /* that the bucket is in by the answer; NULL where it does not say */
-} S3Call;
+	AwsConfig config;
+	AwsRun *aws;
+	SigV4Credentials *keys; /* those of the last call; earlier ones may still be in use */
+	bool may_renew;
+	dlist_head again;     /* calls that are to be made once more */
+	MemoryContext memory; /* the run's */
+};
 
 static BucketRegion *
 find_bucket(const char *bucket)
@@ -95,42 +97,121 @@ region_of_bucket(const AwsError *error, const HttpResponse *response)
 	return region != NULL && aws_region_is_valid(region) ? region : NULL;
 }
 
-static void
-take_answer(AwsCall *call, const HttpResponse *response, void *context)
+/* Whether a call is to be made again: where the bucket is, or with other credentials. */
+static bool
+is_worth_another(const S3Run *run, S3Call *call, const HttpResponse *response)
 {
-	S3Call *s3_call = (S3Call *) call;
+	const char *region = region_of_bucket(&call->call.error, response);
+
+	if (region != NULL)
+	{
+		bool is_news = strcmp(region, call->call.endpoint->signing_region) != 0;
+
+		remember(call->request.uri->bucket, region);
+		if (is_news && !call->was_sent_on)
+			return call->was_sent_on = true;
+	}
+	else if (run->may_renew && !call->was_renewed && aws_error_is_of_credentials(&call->call.error))
+		return call->was_renewed = call->wants_renewal = true;
+	return false;
+}
+
+static void
+take_answer(AwsCall *aws_call, const HttpResponse *response, void *context)
+{
+	S3Run *run = context;
+	S3Call *call = (S3Call *) aws_call;
+
+	if (aws_call->error.sqlstate != 0 && is_worth_another(run, call, response))
+	{
+		dlist_push_tail(&run->again, &call->node);
+		return;
+	}
+	call->is_done = true;
+	call->answer(&aws_call->error, response, call->context);
+}
+
+S3Run *
+s3_run_begin(int concurrency)
+{
+	S3Run *run = palloc0(sizeof(S3Run));
+
+	run->memory = CurrentMemoryContext;
+	aws_config_get(&run->config);
+	aws_config_copy(&run->config);
+	dlist_init(&run->again);
+	run->aws = aws_run_begin(concurrency, take_answer, run);
+	return run;
+}
+
+static bool
+is_same(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static const char *
+copy_string(const char *string)
+{
+	return string != NULL ? pstrdup(string) : NULL;
+}
+
+/* Sees to it that the run has the credentials of the moment. They are copied: others may be fetched while a call goes on. */
+static void
+get_keys(S3Run *run, bool renew)
+{
+	Credentials found;
 	MemoryContext before;
 
-	(void) context;
-	if (call->error.sqlstate != 0)
-	{
-		s3_call->region = region_of_bucket(&call->error, response);
-		/* Not the end, if it is news. */
-		if (s3_call->region != NULL && strcmp(s3_call->region, call->endpoint->signing_region) != 0)
-			return;
-		s3_call->region = NULL;
-	}
-	before = MemoryContextSwitchTo(s3_call->memory);
-	s3_call->answer(&call->error, response, s3_call->context);
+	if (renew)
+		credentials_renew(&run->config, &found);
+	else
+		credentials_get(&run->config, &found);
+	run->may_renew = found.refreshable;
+	if (run->keys != NULL && is_same(run->keys->access_key_id, found.keys.access_key_id) &&
+		is_same(run->keys->secret_access_key, found.keys.secret_access_key) &&
+		is_same(run->keys->session_token, found.keys.session_token))
+		return;
+	before = MemoryContextSwitchTo(run->memory);
+	run->keys = palloc(sizeof(SigV4Credentials));
+	run->keys->access_key_id = copy_string(found.keys.access_key_id);
+	run->keys->secret_access_key = copy_string(found.keys.secret_access_key);
+	run->keys->session_token = copy_string(found.keys.session_token);
 	MemoryContextSwitchTo(before);
 }
 
-/* Makes the request where the bucket is, as far as that is known. The region it is really in, or NULL when done. */
-static const char *
-send(const AwsConfig *config, const S3Request *request, const S3Uri *utf8, bool last, S3Call *call)
+/* Sends a call to where its bucket is, as far as that is known. */
+static void
+start(S3Run *run, S3Call *call, int64 pause)
 {
-	BucketRegion *known = find_bucket(utf8->bucket);
-	AwsEndpoint *endpoint = palloc(sizeof(AwsEndpoint));
+	const S3Request *request = &call->request;
+	const BucketRegion *known = find_bucket(request->uri->bucket);
+	MemoryContext memory = call->call.memory;
+	MemoryContext before;
+	AwsEndpoint *endpoint;
+	S3Uri utf8;
 	char *path;
 
-	aws_resolve_endpoint_in(
-		config, &s3, known != NULL ? known->region : aws_resolve_region(config, NULL), endpoint);
-	s3_uri_locate(utf8, endpoint, &path);
+	if (memory == NULL)
+		memory = AllocSetContextCreate(run->memory, "athena_calc call", ALLOCSET_SMALL_SIZES);
+	else
+		MemoryContextReset(memory);
+	before = MemoryContextSwitchTo(memory);
+	endpoint = palloc(sizeof(AwsEndpoint));
+	aws_resolve_endpoint_in(&run->config, &s3,
+							known != NULL ? known->region : aws_resolve_region(&run->config, NULL),
+							endpoint);
+	utf8.bucket = request->uri->bucket;
+	utf8.key = encoding_to_utf8(request->uri->key, strlen(request->uri->key));
+	s3_uri_locate(&utf8, endpoint, &path);
+	MemoryContextSwitchTo(before);
+
 	memset(&call->call, 0, sizeof(call->call));
-	call->region = NULL;
+	call->call.memory = memory;
 	call->call.service = &s3;
 	call->call.operation = request->operation;
 	call->call.endpoint = endpoint;
+	call->call.ca_bundle = run->config.values[AWS_OPTION_CA_BUNDLE];
 	call->call.method = request->method;
 	call->call.path = path;
 	call->call.query = request->query;
@@ -138,35 +219,101 @@ send(const AwsConfig *config, const S3Request *request, const S3Uri *utf8, bool 
 	call->call.header_count = request->header_count;
 	call->call.body = request->body != NULL ? request->body : "";
 	call->call.body_length = request->body_length;
-	aws_call(config, call, sizeof(*call), 1, take_answer, NULL);
-	if (call->region != NULL && !last)
-		return call->region;
-	if (call->call.error.sqlstate != 0)
-		aws_call_raise(&call->call);
-	return NULL;
+	call->call.unsigned_body = request->unsigned_body && endpoint->tls;
+	call->call.is_patient = request->is_patient;
+	call->call.window = request->window;
+	call->call.credentials = run->keys;
+	call->is_done = false;
+	aws_run_add(run->aws, &call->call, pause);
+}
+
+void
+s3_run_start(S3Run *run, S3Call *call, int64 pause)
+{
+	call->was_sent_on = call->was_renewed = false;
+	get_keys(run, false);
+	start(run, call, pause);
+}
+
+void
+s3_run_drive(S3Run *run, bool wait)
+{
+	aws_run_drive(run->aws, wait);
+	while (!dlist_is_empty(&run->again))
+	{
+		S3Call *call = dlist_container(S3Call, node, dlist_pop_head_node(&run->again));
+
+		get_keys(run, call->wants_renewal);
+		call->wants_renewal = false;
+		start(run, call, 0);
+	}
+}
+
+void
+s3_run_finish(S3Run *run, const S3Call *call)
+{
+	while (!call->is_done && !http_is_given_up())
+		s3_run_drive(run, true);
+}
+
+void
+s3_call_release(S3Call *call)
+{
+	if (call->call.memory != NULL)
+		MemoryContextDelete(call->call.memory);
+	memset(&call->call, 0, sizeof(call->call));
+}
+
+void
+s3_run_end(S3Run *run)
+{
+	aws_run_end(run->aws);
+}
+
+/* What s3_request() hands through, into the caller's memory. */
+typedef struct Handing
+{
+	S3Answer answer;
+	void *context;
+	MemoryContext memory;
+} Handing;
+
+static void
+hand_answer(AwsError *error, const HttpResponse *response, void *context)
+{
+	Handing *handing = context;
+	MemoryContext before = MemoryContextSwitchTo(handing->memory);
+
+	handing->answer(error, response, handing->context);
+	MemoryContextSwitchTo(before);
 }
 
 void
 s3_request(const S3Request *request, S3Answer answer, void *context)
 {
 	MemoryContext before = CurrentMemoryContext;
-	MemoryContext call_context =
+	MemoryContext memory =
 		AllocSetContextCreate(before, "athena_calc call", ALLOCSET_DEFAULT_SIZES);
-	AwsConfig config;
-	S3Call call = {.answer = answer, .context = context, .memory = before};
-	S3Uri utf8;
-	const char *region;
+	Handing handing = {answer, context, before};
+	S3Call call = {.request = *request, .answer = hand_answer, .context = &handing};
+	S3Run *run;
 
-	MemoryContextSwitchTo(call_context);
-	aws_config_get(&config);
-	utf8.bucket = request->uri->bucket;
-	utf8.key = encoding_to_utf8(request->uri->key, strlen(request->uri->key));
-	region = send(&config, request, &utf8, false, &call);
-	if (region != NULL)
+	MemoryContextSwitchTo(memory);
+	run = s3_run_begin(1);
+	PG_TRY();
 	{
-		remember(utf8.bucket, region);
-		send(&config, request, &utf8, true, &call);
+		s3_run_start(run, &call, 0);
+		s3_run_finish(run, &call);
+		if (call.call.error.sqlstate != 0)
+			aws_call_raise(&call.call);
 	}
+	PG_CATCH();
+	{
+		s3_run_end(run);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	s3_run_end(run);
 	MemoryContextSwitchTo(before);
-	MemoryContextDelete(call_context);
+	MemoryContextDelete(memory);
 }
