@@ -2,13 +2,13 @@
  * run.c
  *		run_calculation and CALL run: a calculation from its code to its end, in one statement.
  *
- * What was started is stopped however the statement ends early (errand.h). The procedure is the function with a commit
+ * What was started is stopped however the statement ends early (started.h). The procedure is the function with a commit
  * before each pause, so that a long run holds back no vacuum.
  */
 #include "athena/activity.h"
 #include "athena/calculation.h"
 #include "athena/code.h"
-#include "athena/errand.h"
+#include "athena/started.h"
 #include "athena/function.h"
 #include "athena/session.h"
 #include "aws/catch.h"
@@ -57,7 +57,7 @@ typedef struct Run
 {
 	NullableDatum arguments[RUN_ARGUMENTS]; /* copies that outlive transactions */
 	Poll poll;
-	Errand errand;
+	Started started;
 	NullableDatum start[START_CALCULATION_ARGUMENTS];
 	NullableDatum session_start[START_SESSION_ARGUMENTS];
 	char *session_id;
@@ -132,11 +132,11 @@ start_own_session(Run *run)
 	NullableDatum description = {.value = CStringGetTextDatum(OWN_SESSION_DESCRIPTION)};
 	AthenaRequest request = {.operation = &operation_start_session,
 							 .arguments = run->session_start,
-							 .sent = &run->errand.session_sent};
+							 .sent = &run->started.session_sent};
 
 	session_start_arguments(run->session_start, run->arguments[RUN_WORK_GROUP], description,
 							run->arguments[RUN_SESSION_OPTIONS]);
-	run->errand.session_start = run->session_start;
+	run->started.session_start = run->session_start;
 	for (;;)
 	{
 		poll_request(&run->poll, &request, 1);
@@ -148,8 +148,8 @@ start_own_session(Run *run)
 			raise_timed_out(psprintf("no session could be started: %s", request.error.message));
 	}
 	run->session_id = TextDatumGetCString(request.values[0]);
-	run->errand.session_id = run->session_id;
-	run->errand.session_sent = false;
+	run->started.session_id = run->session_id;
+	run->started.session_sent = false;
 	run->own_session = true;
 	poll_hasten(&run->poll);
 	wait_until_idle(run);
@@ -175,13 +175,13 @@ start_calculation(Run *run)
 	char token[AWS_UUID_SIZE];
 	AthenaRequest request = {.operation = &operation_start_calculation_execution,
 							 .arguments = run->start,
-							 .sent = &run->errand.calculation_sent};
+							 .sent = &run->started.calculation_sent};
 
 	aws_generate_uuid(token);
 	run->start[START_CALCULATION_SESSION_ID].value = CStringGetTextDatum(run->session_id);
 	run->start[START_CALCULATION_DESCRIPTION] = run->arguments[RUN_DESCRIPTION];
 	run->start[START_CALCULATION_TOKEN].value = CStringGetTextDatum(token);
-	run->errand.calculation_start = run->start;
+	run->started.calculation_start = run->start;
 	for (;;)
 	{
 		poll_request(&run->poll, &request, 1);
@@ -196,8 +196,8 @@ start_calculation(Run *run)
 		if (is_not_idle(&request))
 			wait_until_idle(run);
 	}
-	run->errand.calculation_id = TextDatumGetCString(request.values[0]);
-	run->errand.calculation_sent = false;
+	run->started.calculation_id = TextDatumGetCString(request.values[0]);
+	run->started.calculation_sent = false;
 	run->calculation = calculations_wait_for(&request.values[0], 1);
 	poll_hasten(&run->poll);
 }
@@ -205,17 +205,17 @@ start_calculation(Run *run)
 static void
 follow_calculation(Run *run)
 {
-	activity_wait_for(run->errand.calculation_id, run->session_id);
+	activity_wait_for(run->started.calculation_id, run->session_id);
 	while (calculations_ask(&run->poll, run->calculation, 1) > 0)
 	{
 		if (run->calculation->last.error.sqlstate == 0)
 			activity_set_state(calculation_state(run->calculation));
 		if (!poll_pause(&run->poll))
-			raise_timed_out(psprintf("calculation %s has not ended", run->errand.calculation_id));
+			raise_timed_out(psprintf("calculation %s has not ended", run->started.calculation_id));
 	}
 	if (run->calculation->last.error.sqlstate != 0)
 		athena_request_raise(&run->calculation->last);
-	run->errand.calculation_id = NULL; /* it has ended: there is nothing to stop */
+	run->started.calculation_id = NULL; /* it has ended: there is nothing to stop */
 }
 
 static const char *
@@ -292,11 +292,11 @@ end_own_session(Run *run)
 		poll_request(&run->poll, &request, 1);
 		if (request.error.sqlstate == 0)
 		{
-			run->errand.session_id = NULL;
+			run->started.session_id = NULL;
 			return;
 		}
 	} while (poll_forgives(&run->poll, &request.error) && poll_pause(&run->poll));
-	run->errand.session_id = NULL;
+	run->started.session_id = NULL;
 	ereport(WARNING, (errmsg("session %s could not be terminated: %s", run->session_id,
 							 request.error.message),
 					  errhint("Terminate it with athena_calc.terminate_session, or it costs "
@@ -324,23 +324,6 @@ run_to_the_end(Run *run)
 	activity_end();
 }
 
-/* Adds what became of what was started to the error that ended the run, and lets it go on. */
-static void
-end_early(Run *run)
-{
-	ErrorData *error;
-	char *outcome;
-
-	MemoryContextSwitchTo(run->errand.context);
-	error = CopyErrorData();
-	FlushErrorState();
-	outcome = errand_carry_out(&run->errand, error->sqlerrcode == ERRCODE_QUERY_CANCELED);
-	if (outcome != NULL)
-		error->detail =
-			error->detail != NULL ? psprintf("%s\n%s", error->detail, outcome) : outcome;
-	ReThrowError(error);
-}
-
 /* Runs a calculation with the arguments of a function or procedure; its row is in run->calculation. */
 static void
 run_calculation(FunctionCallInfo fcinfo, Run *run, bool commits)
@@ -351,18 +334,18 @@ run_calculation(FunctionCallInfo fcinfo, Run *run, bool commits)
 							   ? NULL
 							   : DatumGetIntervalP(run->arguments[RUN_TIMEOUT].value));
 	run->poll.commits = commits;
-	run->errand.config = &run->poll.config;
-	errand_begin(&run->errand);
+	run->started.config = &run->poll.config;
+	started_begin(&run->started);
 	PG_TRY();
 	{
 		run_to_the_end(run);
 	}
 	PG_CATCH();
 	{
-		end_early(run);
+		errand_carry_out_and_rethrow(&run->started.errand);
 	}
 	PG_END_TRY();
-	errand_end(&run->errand);
+	errand_end(&run->started.errand);
 }
 
 /* run_calculation(…) → one row of calculation_execution */

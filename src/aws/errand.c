@@ -1,0 +1,107 @@
+/*
+ * errand.c
+ *		What is still to be said to a service when a statement ends early. See errand.h.
+ */
+#include "aws/errand.h"
+
+#include "http/http.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+
+/* How long the answers are waited for. */
+#define PATIENCE_US (5 * INT64CONST(1000000))
+
+static dlist_head errands = DLIST_STATIC_INIT(errands);
+
+/*
+ * Carries it out and lays it down. Its lines, palloc'd in the errand's context; NULL for none. `after_cancel` is whether a
+ * canceled query is why. Throws nothing: it is for when something was thrown already.
+ */
+static char *
+carry_out(Errand *errand, bool after_cancel)
+{
+	MemoryContext before = MemoryContextSwitchTo(errand->context);
+	uint32 holds;
+	StringInfoData outcome;
+
+	errand_end(errand);
+	initStringInfo(&outcome);
+	HOLD_INTERRUPTS();
+	holds = InterruptHoldoffCount;
+	http_hurry(http_now() + PATIENCE_US, after_cancel);
+	PG_TRY();
+	{
+		errand->carry_out(errand, &outcome);
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(errand->context);
+		error = CopyErrorData();
+		FlushErrorState();
+		appendStringInfo(&outcome, "%s%s", outcome.len > 0 ? "\n" : "", error->message);
+		/* An error lets go of all holds. */
+		InterruptHoldoffCount = holds;
+	}
+	PG_END_TRY();
+	http_hurry(0, false);
+	RESUME_INTERRUPTS();
+	MemoryContextSwitchTo(before);
+	return outcome.len > 0 ? outcome.data : NULL;
+}
+
+/* FATAL passes no PG_CATCH: what is still to be done is done here, while the backend can still wait. */
+static void
+carry_out_all(int code, Datum argument)
+{
+	(void) code;
+	(void) argument;
+	while (!dlist_is_empty(&errands))
+	{
+		Errand *errand = dlist_container(Errand, node, dlist_tail_node(&errands));
+		char *outcome = carry_out(errand, false);
+
+		if (outcome != NULL)
+			ereport(LOG, (errmsg("the backend ends while it %s", errand->what),
+						  errdetail_internal("%s", outcome)));
+	}
+}
+
+void
+errand_begin(Errand *errand)
+{
+	static bool registered = false;
+
+	if (!registered)
+	{
+		before_shmem_exit(carry_out_all, 0);
+		registered = true;
+	}
+	errand->context = CurrentMemoryContext;
+	dlist_push_tail(&errands, &errand->node);
+}
+
+void
+errand_end(Errand *errand)
+{
+	if (errand->node.next != NULL)
+		dlist_delete(&errand->node);
+	errand->node.next = NULL;
+}
+
+void
+errand_carry_out_and_rethrow(Errand *errand)
+{
+	ErrorData *error;
+	char *outcome;
+
+	MemoryContextSwitchTo(errand->context);
+	error = CopyErrorData();
+	FlushErrorState();
+	outcome = carry_out(errand, error->sqlerrcode == ERRCODE_QUERY_CANCELED);
+	if (outcome != NULL)
+		error->detail =
+			error->detail != NULL ? psprintf("%s\n%s", error->detail, outcome) : outcome;
+	ReThrowError(error);
+}
