@@ -5,7 +5,6 @@
 #include "s3/object.h"
 
 #include <openssl/evp.h>
-#include <openssl/sha.h>
 
 #include "aws/encoding.h"
 #include "aws/xml.h"
@@ -196,10 +195,11 @@ void
 s3_delete_keys(const char *bucket, const char *const *keys, int count)
 {
 	const S3Uri uri = {unconstify(char *, bucket), ""};
-	unsigned char hash[SHA256_DIGEST_LENGTH];
-	unsigned char hash_text[64];
+	unsigned char hash[EVP_MAX_MD_SIZE];
+	unsigned char hash_text[2 * EVP_MAX_MD_SIZE];
+	unsigned int hash_length;
 	HttpHeader headers[] = {{"Content-Type", "application/xml"},
-							{"x-amz-checksum-sha256", (const char *) hash_text}};
+							{"Content-MD5", (const char *) hash_text}};
 	S3Request request = {.operation = "DeleteObjects",
 						 .method = "POST",
 						 .uri = &uri,
@@ -231,8 +231,14 @@ s3_delete_keys(const char *bucket, const char *const *keys, int count)
 	appendStringInfoString(&xml, "</Delete>");
 	if (together == 0)
 		return;
-	SHA256((const unsigned char *) xml.data, xml.len, hash);
-	EVP_EncodeBlock(hash_text, hash, sizeof(hash));
+	/* Every S3 takes MD5, some nothing else; AWS takes either, for those whose OpenSSL has no MD5 (FIPS). */
+	if (!EVP_Digest(xml.data, xml.len, hash, &hash_length, EVP_md5(), NULL))
+	{
+		headers[1].name = "x-amz-checksum-sha256";
+		if (!EVP_Digest(xml.data, xml.len, hash, &hash_length, EVP_sha256(), NULL))
+			ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	}
+	EVP_EncodeBlock(hash_text, hash, hash_length);
 	request.body = xml.data;
 	request.body_length = xml.len;
 	s3_request(&request, read_deleted, NULL);
