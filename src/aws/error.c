@@ -133,6 +133,15 @@ read_json_error(AwsError *error, const AwsService *service, const HttpResponse *
 		error->error_code = message_text(text, Min(length, MAX_NAME_BYTES));
 }
 
+static void
+take_name(AwsError *error, const ByteBuffer *exception, const ByteBuffer *message)
+{
+	if (exception->length > 0)
+		error->exception = exception_name(exception->data, exception->length);
+	if (message->length > 0)
+		error->message = message_text(message->data, message->length);
+}
+
 /* S3's errors stand alone, STS's in an ErrorResponse. */
 static void
 read_xml_error(AwsError *error, const HttpResponse *response)
@@ -145,18 +154,9 @@ read_xml_error(AwsError *error, const HttpResponse *response)
 	if (xml_read(response->body, response->body_length, wanted, lengthof(wanted)))
 	{
 		for (int i = 0; i < (int) lengthof(wanted); i += 2)
-		{
-			const ByteBuffer *code = &wanted[i].text;
-			const ByteBuffer *message = &wanted[i + 1].text;
-
-			if (code->length > 0)
-				error->exception = exception_name(code->data, code->length);
-			if (message->length > 0)
-				error->message = message_text(message->data, message->length);
-		}
+			take_name(error, &wanted[i].text, &wanted[i + 1].text);
 	}
-	for (int i = 0; i < (int) lengthof(wanted); i++)
-		buffer_free(&wanted[i].text);
+	xml_free(wanted, lengthof(wanted));
 }
 
 /* STS's errors where it was asked for JSON: {"Error": {"Code": …, "Message": …}}. */
@@ -265,8 +265,9 @@ read_trouble(AwsError *error, const HttpResponse *response)
 	}
 }
 
-void
-aws_error_read(AwsError *error, const AwsService *service, const HttpResponse *response)
+/* An error that is made of an answer begins with what every answer tells. */
+static void
+begin(AwsError *error, const HttpResponse *response)
 {
 	static const char *const id_headers[] = {"x-amzn-requestid", "x-amz-request-id"};
 
@@ -280,7 +281,36 @@ aws_error_read(AwsError *error, const AwsService *service, const HttpResponse *r
 		if (id != NULL)
 			error->request_id = message_text(id, Min(length, MAX_NAME_BYTES));
 	}
+}
 
+/* Gives what was read of an error its SQLSTATE, and what it lacks. */
+static void
+conclude(AwsError *error, const AwsService *service, const HttpResponse *response)
+{
+	error->from_service = error->exception != NULL;
+
+	/* Without a name, only a status that speaks for itself is an error of the service. */
+	if (error->exception == NULL && response->status < 500 && response->status != 429 &&
+		service->error_format != AWS_ERROR_STATUS)
+		aws_error_invalid_response(error, response, "is an error that cannot be read");
+	else
+	{
+		classify(error, service);
+		/* A refused signature is told with the whole request that was to be signed, session token included. */
+		if (error->message != NULL &&
+			error->sqlstate == ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION)
+			error->message = pnstrdup(error->message, strcspn(error->message, "\r\n"));
+		if (error->message == NULL)
+			error->message = error->exception != NULL
+								 ? error->exception
+								 : psprintf("it answered with HTTP status %d", response->status);
+	}
+}
+
+void
+aws_error_read(AwsError *error, const AwsService *service, const HttpResponse *response)
+{
+	begin(error, response);
 	if (response->outcome != HTTP_ANSWERED)
 	{
 		read_trouble(error, response);
@@ -309,24 +339,16 @@ aws_error_read(AwsError *error, const AwsService *service, const HttpResponse *r
 		case AWS_ERROR_STATUS:
 			break;
 	}
-	error->from_service = error->exception != NULL;
+	conclude(error, service, response);
+}
 
-	/* Without a name, only a status that speaks for itself is an error of the service. */
-	if (error->exception == NULL && response->status < 500 && response->status != 429 &&
-		service->error_format != AWS_ERROR_STATUS)
-		aws_error_invalid_response(error, response, "is an error that cannot be read");
-	else
-	{
-		classify(error, service);
-		/* A refused signature is told with the whole request that was to be signed, session token included. */
-		if (error->message != NULL &&
-			error->sqlstate == ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION)
-			error->message = pnstrdup(error->message, strcspn(error->message, "\r\n"));
-		if (error->message == NULL)
-			error->message = error->exception != NULL
-								 ? error->exception
-								 : psprintf("it answered with HTTP status %d", response->status);
-	}
+void
+aws_error_name(AwsError *error, const AwsService *service, const HttpResponse *response,
+			   const ByteBuffer *exception, const ByteBuffer *message)
+{
+	begin(error, response);
+	take_name(error, exception, message);
+	conclude(error, service, response);
 }
 
 static const char *
@@ -366,16 +388,10 @@ aws_error_is_of_credentials(const AwsError *error)
 void
 aws_error_invalid_response(AwsError *error, const HttpResponse *response, const char *problem)
 {
-	size_t length;
-	const char *id = http_response_header(response, "x-amzn-requestid", &length);
-
-	memset(error, 0, sizeof(*error));
+	begin(error, response);
 	error->sqlstate = ERRCODE_PROTOCOL_VIOLATION;
 	error->exception = AWS_INVALID_RESPONSE;
 	error->message = psprintf("the answer %s", problem);
-	error->http_status = response->status;
-	if (id != NULL)
-		error->request_id = message_text(id, Min(length, MAX_NAME_BYTES));
 }
 
 static void

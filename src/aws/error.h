@@ -8,6 +8,7 @@
 #include "compat.h"
 
 #include "aws/option.h"
+#include "http/buffer.h"
 #include "http/http.h"
 
 /* The pseudo exceptions of what never reached or left the service. */
@@ -66,6 +67,13 @@ typedef struct AwsError
  */
 extern void aws_error_read(AwsError *error, const AwsService *service,
 						   const HttpResponse *response);
+
+/*
+ * The same of an exception that a service names, with a message or without, in an answer of 2xx: some tell
+ * of a failure there. Without an exception it is an answer that the protocol does not allow.
+ */
+extern void aws_error_name(AwsError *error, const AwsService *service, const HttpResponse *response,
+						   const ByteBuffer *exception, const ByteBuffer *message);
 
 /* The meanings of a service that has none of its own. */
 extern const AwsErrorMeaning aws_no_meanings[];

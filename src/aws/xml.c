@@ -146,3 +146,23 @@ xml_read_rows(const char *document, size_t length, const char *row_path, XmlWant
 
 	return read_document(&reader, document, length);
 }
+
+void
+xml_free(XmlWanted *wanted, int count)
+{
+	for (int i = 0; i < count; i++)
+		buffer_free(&wanted[i].text);
+}
+
+bool
+xml_can_hold(const char *utf8)
+{
+	for (; *utf8 != '\0'; utf8++)
+	{
+		if ((unsigned char) *utf8 < 0x20 && strchr("\t\n\r", *utf8) == NULL)
+			return false;
+		if (strncmp(utf8, "\xEF\xBF\xBE", 3) == 0 || strncmp(utf8, "\xEF\xBF\xBF", 3) == 0)
+			return false; /* U+FFFE and U+FFFF; those of the other planes are allowed */
+	}
+	return true;
+}

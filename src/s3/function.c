@@ -14,17 +14,21 @@
 
 #define COLUMNS 4
 
+#define OBJECT_HINT "As in 's3://bucket/folder/name.csv'."
+#define DELETE_HINT                                                                               \
+	"As in 's3://bucket/folder/name.csv', or 's3://bucket/folder/' for all in it; never a whole " \
+	"bucket."
+
 /* Between PostgreSQL's times and those that count from 1970. */
 #define EPOCH_US ((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
 
 static void
-get_object_uri(FunctionCallInfo fcinfo, S3Uri *uri)
+get_object_uri(FunctionCallInfo fcinfo, const char *hint, S3Uri *uri)
 {
 	sql_require(fcinfo, 0, "uri");
 	if (!s3_uri_parse(text_to_cstring(PG_GETARG_TEXT_PP(0)), uri))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("argument \"uri\" does not name an object"),
-						errhint("As in 's3://bucket/folder/name.csv'.")));
+						errmsg("argument \"uri\" does not name an object"), errhint("%s", hint)));
 }
 
 /* Where a list goes. */
@@ -32,7 +36,6 @@ typedef struct ListSink
 {
 	SqlRows rows;
 	const char *bucket;
-	int remaining;
 } ListSink;
 
 static bool
@@ -43,12 +46,14 @@ put_object_row(const S3Listed *object, void *context)
 	bool nulls[COLUMNS] = {false};
 
 	values[0] = CStringGetTextDatum(psprintf("s3://%s/%s", sink->bucket, object->key));
+	nulls[1] = object->size == S3_UNKNOWN_SIZE;
 	values[1] = Int64GetDatum(object->size);
-	nulls[2] = object->last_modified < 0;
-	values[2] = TimestampTzGetDatum(object->last_modified - EPOCH_US);
-	values[3] = CStringGetTextDatum(object->etag);
+	nulls[2] = object->last_modified == S3_UNKNOWN_TIME;
+	values[2] = TimestampTzGetDatum(nulls[2] ? 0 : object->last_modified - EPOCH_US);
+	nulls[3] = object->etag == NULL;
+	values[3] = nulls[3] ? (Datum) 0 : CStringGetTextDatum(object->etag);
 	sql_put_row(values, nulls, &sink->rows);
-	return --sink->remaining > 0;
+	return true;
 }
 
 /* s3_list_objects(uri text, max_results int) → rows (uri, size, last_modified, etag) */
@@ -58,6 +63,7 @@ athena_calc_s3_list_objects(PG_FUNCTION_ARGS)
 {
 	ListSink sink;
 	S3Uri prefix;
+	int64 max_results;
 
 	sql_require(fcinfo, 0, "uri");
 	if (!s3_uri_parse_prefix(text_to_cstring(PG_GETARG_TEXT_PP(0)), &prefix))
@@ -65,13 +71,13 @@ athena_calc_s3_list_objects(PG_FUNCTION_ARGS)
 						errmsg("argument \"uri\" is not an S3 URI"),
 						errhint("As in 's3://bucket/folder/'.")));
 	sink.bucket = prefix.bucket;
-	sink.remaining = PG_ARGISNULL(1) ? PG_INT32_MAX : PG_GETARG_INT32(1);
-	if (sink.remaining < 1)
+	max_results = PG_ARGISNULL(1) ? PG_INT64_MAX : PG_GETARG_INT32(1);
+	if (max_results < 1)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("argument \"max_results\" must be at least 1"),
 						errhint("Leave it out, or NULL, for all.")));
 	sql_open_rows(fcinfo, COLUMNS, &sink.rows);
-	s3_list(&prefix, put_object_row, &sink);
+	s3_list_first(&prefix, max_results, put_object_row, &sink);
 	return (Datum) 0;
 }
 
@@ -84,7 +90,7 @@ athena_calc_s3_get_object(PG_FUNCTION_ARGS)
 	S3Content content;
 	bytea *result;
 
-	get_object_uri(fcinfo, &uri);
+	get_object_uri(fcinfo, OBJECT_HINT, &uri);
 	s3_get_object(&uri, 0, &content);
 	result = palloc(VARHDRSZ + content.length);
 	SET_VARSIZE(result, VARHDRSZ + content.length);
@@ -100,7 +106,7 @@ athena_calc_s3_put_object(PG_FUNCTION_ARGS)
 	S3Uri uri;
 	bytea *content;
 
-	get_object_uri(fcinfo, &uri);
+	get_object_uri(fcinfo, OBJECT_HINT, &uri);
 	sql_require(fcinfo, 1, "content");
 	content = PG_GETARG_BYTEA_PP(1);
 	PG_RETURN_TEXT_P(cstring_to_text(s3_put_object(
@@ -116,7 +122,7 @@ athena_calc_s3_put_text(PG_FUNCTION_ARGS)
 	text *content;
 	char *utf8;
 
-	get_object_uri(fcinfo, &uri);
+	get_object_uri(fcinfo, OBJECT_HINT, &uri);
 	sql_require(fcinfo, 1, "content");
 	content = PG_GETARG_TEXT_PP(1);
 	utf8 = encoding_to_utf8(VARDATA_ANY(content), VARSIZE_ANY_EXHDR(content));
@@ -129,10 +135,9 @@ athena_calc_s3_put_text(PG_FUNCTION_ARGS)
 typedef struct Collected
 {
 	MemoryContext memory;
-	const char *wanted; /* the only key that counts; NULL for all */
 	char **keys;
-	int count;
-	int capacity;
+	int64 count;
+	int64 capacity;
 } Collected;
 
 static bool
@@ -140,8 +145,6 @@ collect_key(const S3Listed *object, void *context)
 {
 	Collected *collected = context;
 
-	if (collected->wanted != NULL && strcmp(object->key, collected->wanted) != 0)
-		return false; /* the first key with a prefix is the prefix itself, if it is one */
 	if (collected->count == collected->capacity)
 	{
 		collected->capacity *= 2;
@@ -149,7 +152,19 @@ collect_key(const S3Listed *object, void *context)
 			repalloc_huge(collected->keys, sizeof(char *) * (Size) collected->capacity);
 	}
 	collected->keys[collected->count++] = MemoryContextStrdup(collected->memory, object->key);
-	return collected->wanted == NULL;
+	return true;
+}
+
+/* All objects under a folder; how many. */
+static int64
+delete_folder(const S3Uri *folder)
+{
+	Collected collected = {.memory = CurrentMemoryContext, .capacity = 64};
+
+	collected.keys = palloc(sizeof(char *) * collected.capacity);
+	s3_list(folder, collect_key, &collected);
+	s3_delete_keys(folder->bucket, (const char *const *) collected.keys, collected.count);
+	return collected.count;
 }
 
 /* s3_delete_objects(uri text) → bigint; one object, or all under a folder. */
@@ -158,15 +173,12 @@ Datum
 athena_calc_s3_delete_objects(PG_FUNCTION_ARGS)
 {
 	S3Uri uri;
-	Collected collected = {.memory = CurrentMemoryContext, .capacity = 64};
 
-	get_object_uri(fcinfo, &uri);
-	if (uri.key[strlen(uri.key) - 1] != '/')
-		collected.wanted = uri.key;
-	collected.keys = palloc(sizeof(char *) * collected.capacity);
-	s3_list(&uri, collect_key, &collected);
-	for (int first = 0; first < collected.count; first += S3_MAX_DELETE)
-		s3_delete_keys(uri.bucket, (const char *const *) collected.keys + first,
-					   Min(collected.count - first, S3_MAX_DELETE));
-	PG_RETURN_INT64(collected.count);
+	get_object_uri(fcinfo, DELETE_HINT, &uri);
+	if (uri.key[strlen(uri.key) - 1] == '/')
+		PG_RETURN_INT64(delete_folder(&uri));
+	if (!s3_object_exists(&uri))
+		PG_RETURN_INT64(0);
+	s3_delete_object(&uri);
+	PG_RETURN_INT64(1);
 }

@@ -2,6 +2,7 @@
  * list.c
  *		The objects under a prefix. See list.h.
  *
+ * Within this file keys are UTF-8, as S3 has them.
  * https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
  */
 #include "s3/list.h"
@@ -9,9 +10,13 @@
 #include "aws/encoding.h"
 #include "aws/sigv4.h"
 #include "aws/timestamp.h"
-#include "aws/xml.h"
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "s3/answer.h"
 #include "s3/request.h"
+
+/* What S3 puts on a page unless it is asked for less. */
+#define PAGE_OBJECTS 1000
 
 /* The parts of an object that are wanted, in the order in which they are collected. */
 enum
@@ -23,10 +28,37 @@ enum
 	FIELDS
 };
 
-/* A page: its objects' fields, each ended by a NUL, which XML has none of. */
+/* What is wanted of a page beside its objects. */
+enum
+{
+	PAGE_ROOT,
+	PAGE_IS_TRUNCATED,
+	PAGE_NEXT,
+	PAGE_ENCODING,
+	PAGE_PARTS
+};
+
+static const XmlWanted page_parts[PAGE_PARTS] = {
+	[PAGE_ROOT] = {.path = "ListBucketResult"},
+	[PAGE_IS_TRUNCATED] = {.path = "ListBucketResult/IsTruncated"},
+	[PAGE_NEXT] = {.path = "ListBucketResult/NextContinuationToken"},
+	[PAGE_ENCODING] = {.path = "ListBucketResult/EncodingType"}};
+
+static const XmlWanted object_fields[FIELDS] = {
+	[FIELD_KEY] = {.path = "ListBucketResult/Contents/Key"},
+	[FIELD_SIZE] = {.path = "ListBucketResult/Contents/Size"},
+	[FIELD_LAST_MODIFIED] = {.path = "ListBucketResult/Contents/LastModified"},
+	[FIELD_ETAG] = {.path = "ListBucketResult/Contents/ETag"}};
+
 typedef struct ListPage
 {
-	ByteBuffer fields;
+	const char *prefix; /* that was asked for */
+	const char *token;  /* likewise; NULL for the first page */
+	XmlWanted parts[PAGE_PARTS];
+	XmlWanted object[FIELDS]; /* the one that is being read */
+	ByteBuffer fields;        /* its objects' fields, each ended by a NUL, which XML has none of */
+	int count;                /* of objects */
+	S3Listed *objects;
 	char *next; /* the token of the next page; NULL at the end */
 } ListPage;
 
@@ -34,39 +66,16 @@ typedef struct ListPage
 static bool
 collect(XmlWanted *wanted, void *context)
 {
-	ByteBuffer *fields = context;
+	ListPage *page = context;
 
 	for (int i = 0; i < FIELDS; i++)
 	{
 		if (wanted[i].text.length > 0)
-			buffer_append(fields, wanted[i].text.data, wanted[i].text.length);
-		buffer_append(fields, "", 1);
+			buffer_append(&page->fields, wanted[i].text.data, wanted[i].text.length);
+		buffer_append(&page->fields, "", 1);
 	}
-	return !fields->failed;
-}
-
-static void
-read_page(AwsError *error, const HttpResponse *response, void *context)
-{
-	ListPage *page = context;
-	XmlWanted object[FIELDS] = {
-		[FIELD_KEY] = {.path = "ListBucketResult/Contents/Key"},
-		[FIELD_SIZE] = {.path = "ListBucketResult/Contents/Size"},
-		[FIELD_LAST_MODIFIED] = {.path = "ListBucketResult/Contents/LastModified"},
-		[FIELD_ETAG] = {.path = "ListBucketResult/Contents/ETag"}};
-	XmlWanted next = {.path = "ListBucketResult/NextContinuationToken"};
-
-	if (error->sqlstate != 0)
-		return;
-	if (!xml_read_rows(response->body, response->body_length, "ListBucketResult/Contents", object,
-					   FIELDS, collect, &page->fields) ||
-		!xml_read(response->body, response->body_length, &next, 1))
-		aws_error_invalid_response(error, response, "is not the XML of a list");
-	else if (next.text.length > 0)
-		page->next = pnstrdup(next.text.data, next.text.length);
-	for (int i = 0; i < FIELDS; i++)
-		buffer_free(&object[i].text);
-	buffer_free(&next.text);
+	page->count++;
+	return !page->fields.failed;
 }
 
 static int
@@ -78,12 +87,12 @@ hex_digit(char c)
 								  : -1;
 }
 
-/* A key comes encoded as in a form, for XML cannot hold every character. */
+/* Text that was encoded as in a form. NULL where what comes out is no UTF-8, or has a NUL. */
 static const char *
-decode_key(const char *encoded)
+decode(const char *encoded)
 {
-	char *key = palloc(strlen(encoded) + 1);
-	char *out = key;
+	char *decoded = palloc(strlen(encoded) + 1);
+	char *out = decoded;
 
 	for (const char *p = encoded; *p != '\0'; p++)
 	{
@@ -96,7 +105,114 @@ decode_key(const char *encoded)
 			*out++ = *p == '+' ? ' ' : *p;
 	}
 	*out = '\0';
-	return encoding_from_bytes(key, (size_t) (out - key), NULL);
+	return pg_encoding_verifymbstr(PG_UTF8, decoded, (int) (out - decoded)) == out - decoded
+			   ? decoded
+			   : NULL;
+}
+
+/* Only digits, and a number that an int8 can hold. */
+static bool
+parse_size(const char *text, int64 *size)
+{
+	errno = 0;
+	*size = strtoll(text, NULL, 10);
+	return errno == 0 && text[strspn(text, "0123456789")] == '\0';
+}
+
+/* Reads the fields of an object. What is wrong with them; NULL for nothing. */
+static const char *
+read_object(const ListPage *page, const char *const *fields, bool is_encoded, S3Listed *object)
+{
+	const char *size = fields[FIELD_SIZE];
+	const char *modified = fields[FIELD_LAST_MODIFIED];
+	const char *etag = fields[FIELD_ETAG];
+	int64_t time;
+
+	if (fields[FIELD_KEY][0] == '\0')
+		return "has an object without a key";
+	object->key = is_encoded ? decode(fields[FIELD_KEY]) : pstrdup(fields[FIELD_KEY]);
+	if (object->key == NULL)
+		return "has a key that is no text";
+	if (strncmp(object->key, page->prefix, strlen(page->prefix)) != 0)
+		return "has an object that was not asked for";
+	object->size = S3_UNKNOWN_SIZE;
+	if (size[0] != '\0' && !parse_size(size, &object->size))
+		return "has a size that is none";
+	object->last_modified = S3_UNKNOWN_TIME;
+	if (modified[0] != '\0')
+	{
+		if (!timestamp_parse(modified, strlen(modified), &time))
+			return "has a time that is none";
+		object->last_modified = time;
+	}
+	object->etag = etag[0] != '\0' ? encoding_from_bytes(etag, strlen(etag), NULL) : NULL;
+	return NULL;
+}
+
+/* Reads all objects of a page, before any of them counts. What is wrong with it; NULL for nothing. */
+static const char *
+read_objects(ListPage *page, bool is_encoded)
+{
+	const char *field = page->fields.data;
+
+	page->objects =
+		MemoryContextAllocHuge(CurrentMemoryContext, sizeof(S3Listed) * (Size) Max(page->count, 1));
+	for (int i = 0; i < page->count; i++)
+	{
+		const char *fields[FIELDS];
+		const char *problem;
+
+		for (int f = 0; f < FIELDS; f++)
+		{
+			fields[f] = field;
+			field += strlen(field) + 1;
+		}
+		problem = read_object(page, fields, is_encoded, &page->objects[i]);
+		if (problem != NULL)
+			return problem;
+	}
+	return NULL;
+}
+
+static bool
+has_text(const XmlWanted *wanted, const char *text)
+{
+	return wanted->text.length > 0 && strcmp(wanted->text.data, text) == 0;
+}
+
+/* Reads what a page says. What is wrong with it; NULL for nothing. */
+static const char *
+read_parts(ListPage *page)
+{
+	const XmlWanted *parts = page->parts;
+	const XmlWanted *next = &parts[PAGE_NEXT];
+	bool is_encoded = has_text(&parts[PAGE_ENCODING], "url");
+
+	if (parts[PAGE_ENCODING].text.length > 0 && !is_encoded)
+		return "has keys in an encoding that was not asked for";
+	if (next->text.length > 0)
+		page->next = pnstrdup(next->text.data, next->text.length);
+	else if (has_text(&parts[PAGE_IS_TRUNCATED], "true"))
+		return "is not the last page, and names no other";
+	if (page->next != NULL && page->token != NULL && strcmp(page->next, page->token) == 0)
+		return "names itself as the next page";
+	return read_objects(page, is_encoded);
+}
+
+static void
+read_page(AwsError *error, const HttpResponse *response, void *context)
+{
+	ListPage *page = context;
+	const char *problem;
+
+	if (error->sqlstate != 0 || !s3_answer_read(error, response, page->parts, PAGE_PARTS))
+		return;
+	if (!xml_read_rows(response->body, response->body_length, "ListBucketResult/Contents",
+					   page->object, FIELDS, collect, page))
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	problem = read_parts(page);
+	if (problem != NULL)
+		aws_error_invalid_response(error, response, problem);
 }
 
 static void
@@ -114,92 +230,138 @@ append_encoded(StringInfo query, const char *name, const char *value)
 	buffer_free(&encoded);
 }
 
-/* Hands over the objects of a page. False for enough. */
-static bool
-hand_over(const ListPage *page, S3ListRow row, void *context)
+/* Asks for a page, in memory of the current context. */
+static ListPage *
+get_page(const char *bucket, const char *prefix, int64 max_objects, const char *token)
 {
-	const char *field = page->fields.data;
-	const char *end = field + page->fields.length;
-
-	while (field != NULL && field < end)
-	{
-		const char *texts[FIELDS];
-		S3Listed object;
-		int64_t modified;
-
-		for (int i = 0; i < FIELDS; i++)
-		{
-			texts[i] = field;
-			field += strlen(field) + 1;
-		}
-		object.key = decode_key(texts[FIELD_KEY]);
-		object.size = strtoll(texts[FIELD_SIZE], NULL, 10);
-		object.last_modified = timestamp_parse(texts[FIELD_LAST_MODIFIED],
-											   strlen(texts[FIELD_LAST_MODIFIED]), &modified)
-								   ? modified
-								   : -1;
-		object.etag = texts[FIELD_ETAG];
-		if (!row(&object, context))
-			return false;
-	}
-	return true;
-}
-
-/* Lists a page. The token of the next, in the current memory context; NULL at the end, or for enough. */
-static char *
-list_page(const S3Request *request, S3ListRow row, void *context)
-{
+	const S3Uri uri = {unconstify(char *, bucket), ""};
+	S3Request request = {.operation = "ListObjectsV2", .method = "GET", .uri = &uri};
 	ListPage *page = palloc0(sizeof(ListPage));
+	StringInfoData query;
 
+	initStringInfo(&query);
+	appendStringInfoString(&query, "list-type=2&encoding-type=url");
+	if (max_objects < PAGE_OBJECTS)
+		appendStringInfo(&query, "&max-keys=%d", (int) max_objects);
+	append_encoded(&query, "prefix", prefix);
+	if (token != NULL)
+		append_encoded(&query, "continuation-token", token);
+	request.query = query.data;
+	page->prefix = prefix;
+	page->token = token;
+	memcpy(page->parts, page_parts, sizeof(page_parts));
+	memcpy(page->object, object_fields, sizeof(object_fields));
 	PG_TRY();
 	{
-		s3_request(request, read_page, page);
-		if (!hand_over(page, row, context))
-			page->next = NULL;
+		s3_request(&request, read_page, page);
 	}
 	PG_FINALLY();
 	{
+		xml_free(page->parts, PAGE_PARTS);
+		xml_free(page->object, FIELDS);
 		buffer_free(&page->fields);
 	}
 	PG_END_TRY();
-	return page->next;
+	return page;
+}
+
+/* Lists objects, with their keys in UTF-8, page after page. */
+static void
+list(const S3Uri *uri, int64 max_results, S3ListRow row, void *context)
+{
+	MemoryContext before = CurrentMemoryContext;
+	MemoryContext page_context =
+		AllocSetContextCreate(before, "athena_calc page", ALLOCSET_DEFAULT_SIZES);
+	const char *prefix = encoding_to_utf8(uri->key, strlen(uri->key));
+	char *token = NULL;
+
+	do
+	{
+		const ListPage *page;
+		char *next = NULL;
+
+		MemoryContextSwitchTo(page_context);
+		page = get_page(uri->bucket, prefix, max_results, token);
+		for (int i = 0; i < page->count && max_results > 0; i++, max_results--)
+		{
+			if (!row(&page->objects[i], context))
+				max_results = 1; /* the last */
+		}
+		MemoryContextSwitchTo(before);
+		if (page->next != NULL && max_results > 0)
+			next = pstrdup(page->next);
+		if (token != NULL)
+			pfree(token);
+		token = next;
+		MemoryContextReset(page_context);
+	} while (token != NULL);
+	MemoryContextDelete(page_context);
+}
+
+typedef struct Conversion
+{
+	S3ListRow row;
+	void *context;
+} Conversion;
+
+/*
+ * Hands over an object by its key in the database's encoding. That must be the same key on its way back, for by it the object is
+ * read, or deleted: some encodings have one character for two of Unicode's.
+ */
+static bool
+convert(const S3Listed *object, void *context)
+{
+	const Conversion *conversion = context;
+	S3Listed converted = *object;
+	size_t length = strlen(object->key);
+
+	converted.key = encoding_from_utf8(object->key, length);
+	if (converted.key == NULL ||
+		strcmp(encoding_to_utf8(converted.key, strlen(converted.key)), object->key) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
+				 errmsg("the key \"%s\" has a character that the encoding %s lacks",
+						encoding_from_bytes(object->key, length, NULL), GetDatabaseEncodingName()),
+				 errhint("Use a database whose encoding is UTF8, or a prefix without such "
+						 "keys.")));
+	return conversion->row(&converted, conversion->context);
+}
+
+void
+s3_list_first(const S3Uri *prefix, int64 max_results, S3ListRow row, void *context)
+{
+	Conversion conversion = {row, context};
+
+	list(prefix, max_results, convert, &conversion);
 }
 
 void
 s3_list(const S3Uri *prefix, S3ListRow row, void *context)
 {
-	MemoryContext before = CurrentMemoryContext;
-	MemoryContext page_context =
-		AllocSetContextCreate(before, "athena_calc page", ALLOCSET_DEFAULT_SIZES);
-	const S3Uri bucket = {prefix->bucket, ""};
-	const char *key = encoding_to_utf8(prefix->key, strlen(prefix->key));
-	char *token = NULL;
-	char *last = NULL;
+	s3_list_first(prefix, PG_INT64_MAX, row, context);
+}
 
-	do
-	{
-		StringInfoData query;
-		S3Request request = {.operation = "ListObjectsV2", .method = "GET", .uri = &bucket};
+typedef struct Search
+{
+	const char *key;
+	bool found;
+} Search;
 
-		initStringInfo(&query);
-		appendStringInfoString(&query, "list-type=2&encoding-type=url");
-		append_encoded(&query, "prefix", key);
-		if (token != NULL)
-			append_encoded(&query, "continuation-token", token);
-		request.query = query.data;
+static bool
+compare(const S3Listed *object, void *context)
+{
+	Search *search = context;
 
-		MemoryContextReset(page_context);
-		MemoryContextSwitchTo(page_context);
-		token = list_page(&request, row, context);
-		MemoryContextSwitchTo(before);
-		pfree(query.data);
-		if (token != NULL)
-			token = pstrdup(token);
-		if (token != NULL && last != NULL && strcmp(token, last) == 0)
-			ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
-							errmsg("S3 ListObjectsV2 failed: the answer has the token that it was "
-								   "asked for with")));
-		last = token;
-	} while (token != NULL);
-	MemoryContextDelete(page_context);
+	search->found = strcmp(object->key, search->key) == 0;
+	return false;
+}
+
+bool
+s3_object_exists(const S3Uri *uri)
+{
+	Search search = {encoding_to_utf8(uri->key, strlen(uri->key)), false};
+
+	/* The first key with a prefix is the prefix itself, if it is one. */
+	list(uri, 1, compare, &search);
+	return search.found;
 }

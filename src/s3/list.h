@@ -7,24 +7,34 @@
 
 #include "compat.h"
 
-#include "datatype/timestamp.h"
 #include "s3/uri.h"
+
+/* What a list does not tell. */
+#define S3_UNKNOWN_SIZE (-1)
+#define S3_UNKNOWN_TIME PG_INT64_MIN
 
 typedef struct S3Listed
 {
-	const char *key; /* in the database's encoding, as it is */
-	int64 size;
-	int64 last_modified; /* microseconds since 1970; -1 where it is not told */
-	const char *etag;
+	const char *key; /* in the database's encoding, as it is: it names this object and no other */
+	int64 size;      /* bytes, or S3_UNKNOWN_SIZE */
+	int64 last_modified; /* microseconds since 1970, or S3_UNKNOWN_TIME */
+	const char *etag;    /* in the database's encoding; NULL where it is not told */
 } S3Listed;
 
-/* Takes an object, whose strings are valid until it returns. False for enough. */
+/* Takes an object, whose strings are valid until it returns, as is the current memory context. False for enough. */
 typedef bool (*S3ListRow)(const S3Listed *object, void *context);
 
 /*
- * Lists the objects whose keys begin with the URI's, in the order of their keys, page after page. Raises by the table
- * of errors.
+ * Lists the objects whose keys begin with the URI's, in the order of their keys' UTF-8, page after page. Raises by the table of
+ * errors: 08P01 also where a page names anything else, before an object of it is handed over; 22P05 for a key that cannot
+ * be written in the database's encoding.
  */
 extern void s3_list(const S3Uri *prefix, S3ListRow row, void *context);
+
+/* The same, for the first so many objects at most. */
+extern void s3_list_first(const S3Uri *prefix, int64 max_results, S3ListRow row, void *context);
+
+/* Whether there is an object of this name, by a list. Raises as s3_list(), but for keys of other objects. */
+extern bool s3_object_exists(const S3Uri *uri);
 
 #endif

@@ -7,12 +7,15 @@
 #include <openssl/evp.h>
 
 #include "aws/encoding.h"
-#include "aws/xml.h"
 #include "lib/stringinfo.h"
+#include "s3/answer.h"
 #include "s3/request.h"
 
 #define HTTP_STATUS_PARTIAL_CONTENT 206
 #define HTTP_STATUS_RANGE_NOT_SATISFIABLE 416
+
+/* What S3 deletes in one request. */
+#define MAX_TOGETHER 1000
 
 typedef struct Reading
 {
@@ -129,38 +132,97 @@ s3_delete_object(const S3Uri *uri)
 	s3_request(&request, read_nothing, NULL);
 }
 
+/* Many objects that are being deleted. */
+typedef struct Deletion
+{
+	const char *bucket;
+	StringInfoData xml; /* the keys of a request */
+	int together;       /* how many they are */
+	int64 deleted;      /* so far, as far as S3 has said */
+} Deletion;
+
+/* The parts of an error that are wanted, in the order in which they are collected. */
+enum
+{
+	REFUSAL_CODE,
+	REFUSAL_MESSAGE,
+	REFUSAL_KEY,
+	REFUSAL_PARTS
+};
+
+/* What S3 did not delete of a request: how many, and the first of them. */
+typedef struct Refusals
+{
+	int count;
+	XmlWanted first[REFUSAL_PARTS];
+} Refusals;
+
+/* Called by expat: must not throw. */
+static bool
+collect_refusal(XmlWanted *wanted, void *context)
+{
+	Refusals *refusals = context;
+
+	if (refusals->count++ > 0)
+		return true;
+	for (int i = 0; i < REFUSAL_PARTS; i++)
+	{
+		if (wanted[i].text.length > 0 &&
+			!buffer_append(&refusals->first[i].text, wanted[i].text.data, wanted[i].text.length))
+			return false;
+	}
+	return true;
+}
+
+static void
+read_refusals(AwsError *error, const HttpResponse *response, XmlWanted *wanted, Refusals *refusals)
+{
+	const XmlWanted *first = refusals->first;
+	const ByteBuffer *key = &first[REFUSAL_KEY].text;
+
+	if (!xml_read_rows(response->body, response->body_length, "DeleteResult/Error", wanted,
+					   REFUSAL_PARTS, collect_refusal, refusals))
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	if (refusals->count == 0)
+		return;
+	aws_error_name(error, &s3_service, response, &first[REFUSAL_CODE].text,
+				   &first[REFUSAL_MESSAGE].text);
+	if (error->from_service && key->length > 0)
+		error->message =
+			psprintf("%s: %s", encoding_from_bytes(key->data, key->length, NULL), error->message);
+}
+
 /* An answer of 200 may have errors in it, one for each key that could not be deleted. */
 static void
 read_deleted(AwsError *error, const HttpResponse *response, void *context)
 {
-	XmlWanted wanted[] = {{.path = "DeleteResult/Error/Code"},
-						  {.path = "DeleteResult/Error/Message"},
-						  {.path = "DeleteResult/Error/Key"}};
+	Deletion *deletion = context;
+	XmlWanted root = {.path = "DeleteResult"};
+	XmlWanted wanted[REFUSAL_PARTS] = {[REFUSAL_CODE] = {.path = "DeleteResult/Error/Code"},
+									   [REFUSAL_MESSAGE] = {.path = "DeleteResult/Error/Message"},
+									   [REFUSAL_KEY] = {.path = "DeleteResult/Error/Key"}};
+	Refusals refusals = {0};
 
-	(void) context;
 	if (error->sqlstate != 0)
 		return;
-	if (!xml_read(response->body, response->body_length, wanted, lengthof(wanted)))
-		aws_error_invalid_response(error, response, "is not XML");
-	else if (wanted[0].text.length > 0)
+	PG_TRY();
 	{
-		error->sqlstate = strcmp(wanted[0].text.data, "AccessDenied") == 0
-							  ? ERRCODE_INSUFFICIENT_PRIVILEGE
-							  : MAKE_SQLSTATE('S', 'P', '0', '0', '0');
-		error->from_service = true;
-		error->exception = encoding_from_bytes(wanted[0].text.data, wanted[0].text.length, NULL);
-		error->http_status = response->status;
-		error->message = psprintf(
-			"%s: %s", encoding_from_bytes(wanted[2].text.data, wanted[2].text.length, NULL),
-			wanted[1].text.length > 0
-				? encoding_from_bytes(wanted[1].text.data, wanted[1].text.length, NULL)
-				: error->exception);
+		if (s3_answer_read(error, response, &root, 1))
+		{
+			read_refusals(error, response, wanted, &refusals);
+			deletion->deleted += Max(deletion->together - refusals.count, 0);
+		}
 	}
-	for (int i = 0; i < (int) lengthof(wanted); i++)
-		buffer_free(&wanted[i].text);
+	PG_FINALLY();
+	{
+		xml_free(&root, 1);
+		xml_free(wanted, REFUSAL_PARTS);
+		xml_free(refusals.first, REFUSAL_PARTS);
+	}
+	PG_END_TRY();
 }
 
-/* Text of XML. What it cannot hold at all is refused: such a key is deleted by itself. */
+/* Text of XML, which can hold it. */
 static void
 append_xml(StringInfo xml, const char *utf8)
 {
@@ -179,22 +241,11 @@ append_xml(StringInfo xml, const char *utf8)
 	}
 }
 
-static bool
-fits_xml(const char *utf8)
-{
-	for (; *utf8 != '\0'; utf8++)
-	{
-		if ((unsigned char) *utf8 < 0x20 && strchr("\t\n\r", *utf8) == NULL)
-			return false;
-	}
-	return true;
-}
-
 /* https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html */
-void
-s3_delete_keys(const char *bucket, const char *const *keys, int count)
+static void
+delete_together(Deletion *deletion)
 {
-	const S3Uri uri = {unconstify(char *, bucket), ""};
+	const S3Uri uri = {unconstify(char *, deletion->bucket), ""};
 	unsigned char hash[EVP_MAX_MD_SIZE];
 	unsigned char hash_text[2 * EVP_MAX_MD_SIZE];
 	unsigned int hash_length;
@@ -206,40 +257,88 @@ s3_delete_keys(const char *bucket, const char *const *keys, int count)
 						 .query = "delete=",
 						 .headers = headers,
 						 .header_count = lengthof(headers)};
-	StringInfoData xml;
-	int together = 0;
 
-	initStringInfo(&xml);
-	appendStringInfoString(&xml, "<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">"
-								 "<Quiet>true</Quiet>");
-	for (int i = 0; i < count; i++)
-	{
-		const char *utf8 = encoding_to_utf8(keys[i], strlen(keys[i]));
-
-		if (!fits_xml(utf8))
-		{
-			const S3Uri alone = {unconstify(char *, bucket), unconstify(char *, keys[i])};
-
-			s3_delete_object(&alone);
-			continue;
-		}
-		appendStringInfoString(&xml, "<Object><Key>");
-		append_xml(&xml, utf8);
-		appendStringInfoString(&xml, "</Key></Object>");
-		together++;
-	}
-	appendStringInfoString(&xml, "</Delete>");
-	if (together == 0)
+	if (deletion->together == 0)
 		return;
+	appendStringInfoString(&deletion->xml, "</Delete>");
 	/* Every S3 takes MD5, some nothing else; AWS takes either, for those whose OpenSSL has no MD5 (FIPS). */
-	if (!EVP_Digest(xml.data, xml.len, hash, &hash_length, EVP_md5(), NULL))
+	if (!EVP_Digest(deletion->xml.data, deletion->xml.len, hash, &hash_length, EVP_md5(), NULL))
 	{
 		headers[1].name = "x-amz-checksum-sha256";
-		if (!EVP_Digest(xml.data, xml.len, hash, &hash_length, EVP_sha256(), NULL))
+		if (!EVP_Digest(deletion->xml.data, deletion->xml.len, hash, &hash_length, EVP_sha256(),
+						NULL))
 			ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	}
 	EVP_EncodeBlock(hash_text, hash, hash_length);
-	request.body = xml.data;
-	request.body_length = xml.len;
-	s3_request(&request, read_deleted, NULL);
+	request.body = deletion->xml.data;
+	request.body_length = deletion->xml.len;
+	s3_request(&request, read_deleted, deletion);
+	deletion->together = 0;
+}
+
+static void
+add_key(Deletion *deletion, const char *utf8)
+{
+	if (deletion->together++ == 0)
+	{
+		resetStringInfo(&deletion->xml);
+		appendStringInfoString(&deletion->xml,
+							   "<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">"
+							   "<Quiet>true</Quiet>");
+	}
+	appendStringInfoString(&deletion->xml, "<Object><Key>");
+	append_xml(&deletion->xml, utf8);
+	appendStringInfoString(&deletion->xml, "</Key></Object>");
+}
+
+static void
+delete_keys(Deletion *deletion, const char *const *keys, int64 count)
+{
+	for (int64 i = 0; i < count; i++)
+	{
+		char *utf8 = encoding_to_utf8(keys[i], strlen(keys[i]));
+
+		if (xml_can_hold(utf8))
+		{
+			add_key(deletion, utf8);
+			if (deletion->together == MAX_TOGETHER)
+				delete_together(deletion);
+		}
+		else
+		{
+			const S3Uri alone = {unconstify(char *, deletion->bucket), unconstify(char *, keys[i])};
+
+			s3_delete_object(&alone);
+			deletion->deleted++;
+		}
+		pfree(utf8);
+	}
+	delete_together(deletion);
+}
+
+void
+s3_delete_keys(const char *bucket, const char *const *keys, int64 count)
+{
+	MemoryContext before = CurrentMemoryContext;
+	Deletion deletion = {.bucket = bucket};
+
+	initStringInfo(&deletion.xml);
+	PG_TRY();
+	{
+		delete_keys(&deletion, keys, count);
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+		char *so_far;
+
+		MemoryContextSwitchTo(before);
+		so_far = psprintf("deleted: " INT64_FORMAT " of " INT64_FORMAT, deletion.deleted, count);
+		error = CopyErrorData();
+		FlushErrorState();
+		error->detail = error->detail != NULL ? psprintf("%s\n%s", error->detail, so_far) : so_far;
+		ReThrowError(error);
+	}
+	PG_END_TRY();
+	pfree(deletion.xml.data);
 }

@@ -31,8 +31,10 @@ extern char *s3_put_object(const S3Uri *uri, const char *bytes, size_t length, c
 /* Deletes an object. It is no error that there is none. */
 extern void s3_delete_object(const S3Uri *uri);
 
-/* Deletes these objects of a bucket, at most S3_MAX_DELETE. Throws for what S3 says of any of them. */
-#define S3_MAX_DELETE 1000
-extern void s3_delete_keys(const char *bucket, const char *const *keys, int count);
+/*
+ * Deletes these objects of a bucket, as many in a request as S3 takes. Throws for what S3 says of any of them, with how many were
+ * deleted so far in the DETAIL: those that S3 has confirmed.
+ */
+extern void s3_delete_keys(const char *bucket, const char *const *keys, int64 count);
 
 #endif

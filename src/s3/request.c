@@ -6,28 +6,12 @@
 
 #include "aws/credentials.h"
 #include "aws/encoding.h"
-#include "aws/xml.h"
+#include "s3/answer.h"
 
 /* Buckets whose region is remembered; the oldest is forgotten. */
 #define MAX_REMEMBERED 16
 
 #define MAX_BUCKET 256
-
-/* https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html */
-static const AwsErrorMeaning meanings[] = {
-	{"NoSuchKey", NULL, ERRCODE_UNDEFINED_OBJECT, NULL},
-	{"NoSuchBucket", NULL, ERRCODE_UNDEFINED_OBJECT, NULL},
-	{NULL, NULL, 0, NULL},
-};
-
-static const AwsService s3 = {
-	.name = "S3",
-	.signing_name = "s3",
-	.endpoint_option = AWS_OPTION_S3_ENDPOINT_URL,
-	.is_s3 = true,
-	.error_format = AWS_ERROR_XML,
-	.meanings = meanings,
-};
 
 typedef struct BucketRegion
 {
@@ -198,7 +182,7 @@ start(S3Run *run, S3Call *call, int64 pause)
 		MemoryContextReset(memory);
 	before = MemoryContextSwitchTo(memory);
 	endpoint = palloc(sizeof(AwsEndpoint));
-	aws_resolve_endpoint_in(&run->config, &s3,
+	aws_resolve_endpoint_in(&run->config, &s3_service,
 							known != NULL ? known->region : aws_resolve_region(&run->config, NULL),
 							endpoint);
 	utf8.bucket = request->uri->bucket;
@@ -208,7 +192,7 @@ start(S3Run *run, S3Call *call, int64 pause)
 
 	memset(&call->call, 0, sizeof(call->call));
 	call->call.memory = memory;
-	call->call.service = &s3;
+	call->call.service = &s3_service;
 	call->call.operation = request->operation;
 	call->call.endpoint = endpoint;
 	call->call.ca_bundle = run->config.values[AWS_OPTION_CA_BUNDLE];

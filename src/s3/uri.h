@@ -15,11 +15,11 @@ typedef struct S3Uri
 	char *key; /* as it is, not percent-encoded */
 } S3Uri;
 
-/* The same of a URI that may name a whole bucket, or a prefix of keys: the key may be empty. */
-extern bool s3_uri_parse_prefix(const char *text, S3Uri *uri);
-
 /* Takes a URI apart, into memory of the current context. False where it names no object in a bucket. */
 extern bool s3_uri_parse(const char *text, S3Uri *uri);
+
+/* The same of a URI that may name a whole bucket, or a prefix of keys: the key may be empty. */
+extern bool s3_uri_parse_prefix(const char *text, S3Uri *uri);
 
 /*
  * Where an object is at S3's endpoint, which may get the bucket in front of its host, with the encoded path:

@@ -50,6 +50,10 @@ sub use_all
 	is($db->value('SELECT athena_calc.stop_calculation_execution($1)', $id), 'COMPLETED', 'a stop');
 	is($db->value(q{SELECT athena_calc.invoke('GetSessionStatus', jsonb_build_object('SessionId', $1::text)) ->> 'SessionId'}, $own),
 		$own, 'invoke');
+	is($db->value(q{SELECT athena_calc.s3_put_object('s3://athena-emulator/anywhere/object', 'x') IS NOT NULL}), 't', 'an object is written');
+	is($db->value(q{SELECT athena_calc.s3_get_object('s3://athena-emulator/anywhere/object')}), '\x78', 'read');
+	is($db->value(q{SELECT count(*) FROM athena_calc.s3_list_objects('s3://athena-emulator/anywhere/')}), 1, 'listed');
+	is($db->value(q{SELECT athena_calc.s3_delete_objects('s3://athena-emulator/anywhere/')}), 1, 'and deleted');
 	is($db->error('SELECT athena_calc.get_session(NULL)')->{sqlstate}, '22004', 'an error');
 	like($db->value('SELECT athena_calc.terminate_session($1)', $own), qr/^TERMINAT/, 'and the session is terminated');
 	is(scalar($athena->requests($_)), 1, "one $_") for qw(StartSession StartCalculationExecution TerminateSession);
