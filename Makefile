@@ -18,7 +18,7 @@ PG_CONFIG ?= pg_config
 # The server's headers are not ours to warn about; only what SQL calls is exported.
 PG_CPPFLAGS = -I$(srcdir)/src -isystem $(shell $(PG_CONFIG) --includedir-server)
 PG_CFLAGS = -fvisibility=hidden -std=gnu99 -Wall -Wextra
-SHLIB_LINK = -lcurl -lssl -lcrypto -lexpat
+SHLIB_LINK = -lcurl -lssl -lcrypto -lexpat -lz -lzstd
 
 EXTRA_CLEAN = test/unit/build tmp_check
 

@@ -17,7 +17,7 @@ emulator_pid=
 emulator_url=
 
 # Building and running the extension; VERSION is the server's. The rest is for the tests only.
-packages=(gcc libc6-dev make libcurl4-openssl-dev libssl-dev libexpat1-dev python3
+packages=(gcc libc6-dev make libcurl4-openssl-dev libssl-dev libexpat1-dev zlib1g-dev libzstd-dev python3
 	postgresql-VERSION postgresql-server-dev-VERSION)
 test_packages=(clang clang-format shellcheck libipc-run-perl perl procps openssl python3-venv ca-certificates
 	locales-all postgresql-VERSION-cron)

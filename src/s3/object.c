@@ -208,10 +208,7 @@ read_deleted(AwsError *error, const HttpResponse *response, void *context)
 	PG_TRY();
 	{
 		if (s3_answer_read(error, response, &root, 1))
-		{
 			read_refusals(error, response, wanted, &refusals);
-			deletion->deleted += Max(deletion->together - refusals.count, 0);
-		}
 	}
 	PG_FINALLY();
 	{
@@ -220,6 +217,8 @@ read_deleted(AwsError *error, const HttpResponse *response, void *context)
 		xml_free(refusals.first, REFUSAL_PARTS);
 	}
 	PG_END_TRY();
+	if (root.found)
+		deletion->deleted += Max(deletion->together - refusals.count, 0);
 }
 
 /* Text of XML, which can hold it. */
