@@ -284,9 +284,15 @@ add_header(HttpTransfer *transfer, const HttpHeader *header, ByteBuffer *line)
 }
 
 static bool
+is_head(const HttpRequest *request)
+{
+	return strcmp(request->method, "HEAD") == 0;
+}
+
+static bool
 has_body(const HttpRequest *request)
 {
-	return strcmp(request->method, "GET") != 0 && strcmp(request->method, "HEAD") != 0;
+	return strcmp(request->method, "GET") != 0 && !is_head(request);
 }
 
 static bool
@@ -337,8 +343,10 @@ set_limits(HttpTransfer *transfer, const HttpRequest *request)
 	curl_easy_setopt(easy, CURLOPT_NOPROGRESS, request->is_patient ? 0L : 1L);
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_timeout);
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout);
-	curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE,
-					 request->window > 0 ? 0 : (curl_off_t) request->max_response_size);
+	/* curl measures by what the head announces, also where no body comes. */
+	curl_easy_setopt(
+		easy, CURLOPT_MAXFILESIZE_LARGE,
+		request->window > 0 || is_head(request) ? 0 : (curl_off_t) request->max_response_size);
 }
 
 void
@@ -366,7 +374,7 @@ transfer_set_request(HttpTransfer *transfer, const HttpRequest *request)
 	{
 		curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L); /* also takes back CURLOPT_NOBODY */
 		curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, NULL);
-		if (strcmp(request->method, "HEAD") == 0)
+		if (is_head(request))
 			curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
 	}
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers);

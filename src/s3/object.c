@@ -192,33 +192,49 @@ read_refusals(AwsError *error, const HttpResponse *response, XmlWanted *wanted, 
 			psprintf("%s: %s", encoding_from_bytes(key->data, key->length, NULL), error->message);
 }
 
+/* What is read of an answer to a deletion. Its texts are from malloc. */
+typedef struct Deleted
+{
+	XmlWanted root;
+	XmlWanted wanted[REFUSAL_PARTS];
+	Refusals refusals;
+} Deleted;
+
+static void
+free_deleted(Deleted *deleted)
+{
+	xml_free(&deleted->root, 1);
+	xml_free(deleted->wanted, REFUSAL_PARTS);
+	xml_free(deleted->refusals.first, REFUSAL_PARTS);
+}
+
 /* An answer of 200 may have errors in it, one for each key that could not be deleted. */
 static void
 read_deleted(AwsError *error, const HttpResponse *response, void *context)
 {
 	Deletion *deletion = context;
-	XmlWanted root = {.path = "DeleteResult"};
-	XmlWanted wanted[REFUSAL_PARTS] = {[REFUSAL_CODE] = {.path = "DeleteResult/Error/Code"},
-									   [REFUSAL_MESSAGE] = {.path = "DeleteResult/Error/Message"},
-									   [REFUSAL_KEY] = {.path = "DeleteResult/Error/Key"}};
-	Refusals refusals = {0};
+	Deleted deleted = {.root = {.path = "DeleteResult"},
+					   .wanted = {[REFUSAL_CODE] = {.path = "DeleteResult/Error/Code"},
+								  [REFUSAL_MESSAGE] = {.path = "DeleteResult/Error/Message"},
+								  [REFUSAL_KEY] = {.path = "DeleteResult/Error/Key"}}};
 
 	if (error->sqlstate != 0)
 		return;
 	PG_TRY();
 	{
-		if (s3_answer_read(error, response, &root, 1))
-			read_refusals(error, response, wanted, &refusals);
+		if (s3_answer_read(error, response, &deleted.root, 1))
+		{
+			read_refusals(error, response, deleted.wanted, &deleted.refusals);
+			deletion->deleted += Max(deletion->together - deleted.refusals.count, 0);
+		}
 	}
-	PG_FINALLY();
+	PG_CATCH();
 	{
-		xml_free(&root, 1);
-		xml_free(wanted, REFUSAL_PARTS);
-		xml_free(refusals.first, REFUSAL_PARTS);
+		free_deleted(&deleted);
+		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	if (root.found)
-		deletion->deleted += Max(deletion->together - refusals.count, 0);
+	free_deleted(&deleted);
 }
 
 /* Text of XML, which can hold it. */

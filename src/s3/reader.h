@@ -19,6 +19,7 @@ typedef struct S3Object
 {
 	const char *key;  /* in the database's encoding */
 	const char *etag; /* what it must have; NULL for any */
+	int64 size;       /* 0 where it is not known */
 } S3Object;
 
 /* Reads these objects of a bucket, in this order. What is given must last until the reader is closed. */
@@ -26,7 +27,8 @@ extern S3Reader *s3_reader_open(const char *bucket, const S3Object *objects, int
 
 /*
  * Goes to the next object, from its first byte on; NULL after the last. The one before must have been read to its end: its
- * length and checksum are verified before its source gives 0. Raises by the table of errors; the message names the object.
+ * length and checksum are verified before its source gives 0. Reading raises by the table of errors, and 55000 where the object has
+ * changed; which object it is, is the caller's to say.
  */
 extern ByteSource *s3_reader_next(S3Reader *reader);
 

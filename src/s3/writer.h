@@ -13,10 +13,13 @@
 
 typedef struct S3Writer S3Writer;
 
-/* With `overwrite` objects that exist are replaced; else they are an error (42710), before anything is sent. */
+/* With `overwrite` objects that exist are replaced; else they are an error (42710), if it can be before anything is written. */
 extern S3Writer *s3_writer_open(bool overwrite);
 
-/* Begins an object, which is in S3 under this URI when the writer finishes; the one before is complete. `type` is its Content-Type. */
+/*
+ * Begins an object, which is in S3 under this URI when the writer finishes; the one before is complete. `type` is its
+ * Content-Type. Both are copied.
+ */
 extern void s3_writer_begin(S3Writer *writer, const S3Uri *uri, const char *type);
 
 /* Appends to the object. Raises by the table of errors. */
@@ -25,10 +28,13 @@ extern void s3_writer_write(S3Writer *writer, const char *bytes, size_t length);
 /* Bytes of the object so far. */
 extern uint64 s3_writer_length(const S3Writer *writer);
 
-/* All is written: makes the objects visible. */
+/* All is written: makes the objects visible, and ends the writer. */
 extern void s3_writer_finish(S3Writer *writer);
 
-/* On an error or a cancel, and after finishing: what is not finished is taken back, whatever it was. Does not throw. */
-extern void s3_writer_close(S3Writer *writer);
+/*
+ * To be called in PG_CATCH: ends the writer, takes back what it has begun, and raises the error again, with DETAIL where something could
+ * not be taken back. (So does the end of the backend, where nothing is caught.)
+ */
+pg_noreturn extern void s3_writer_give_up(S3Writer *writer);
 
 #endif

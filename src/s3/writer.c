@@ -1,0 +1,670 @@
+/*
+ * writer.c
+ *		Objects written as streams. See writer.h.
+ *
+ * What is written fills a part; a full one is uploaded while the next is filled. An object that fits into one part is sent
+ * as a whole in the end, if it is the only one. All uploads are completed at the end, and until then S3 shows nothing of them.
+ * https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
+ */
+#include "s3/writer.h"
+
+#include "aws/errand.h"
+#include "aws/sigv4.h"
+#include "s3/answer.h"
+#include "s3/checksum.h"
+#include "s3/request.h"
+#include "settings.h"
+
+#define HTTP_STATUS_FORBIDDEN 403
+#define HTTP_STATUS_NOT_FOUND 404
+#define HTTP_STATUS_PRECONDITION_FAILED 412
+#define HTTP_STATUS_NOT_IMPLEMENTED 501
+
+/*
+ * Parts have 8 MB; as an object may have no more than 10,000 of them, each thousand has twice the size of the one before, up
+ * to a limit that is enough for the 5 TB of the largest object.
+ * https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+ */
+#define FIRST_PART_BYTES (8 * 1024 * 1024)
+#define PARTS_OF_A_SIZE 1000
+#define MAX_DOUBLINGS 7
+
+/* A part's memory to begin with: most objects are small. */
+#define FIRST_BUFFER_BYTES (64 * 1024)
+
+/* Parts in memory: one is filled, the others are on their way. */
+#define MAX_PARTS 4
+
+/* How much may be written until the parts on their way are looked after. */
+#define BYTES_BETWEEN_LOOKS (64 * 1024)
+
+/* The checksum that S3 makes of a whole object from those of its parts, and SDKs send by default. */
+#define CHECKSUM CHECKSUM_CRC32
+
+/* What S3 said of a part. */
+typedef struct Uploaded
+{
+	char *etag;
+	char checksum[CHECKSUM_TEXT_SIZE];
+} Uploaded;
+
+/* An object. */
+typedef struct Upload
+{
+	struct Upload *next;
+	S3Writer *writer;
+	S3Uri uri;
+	char *type;
+	uint64 length;
+	bool was_asked_for; /* whether an upload was begun, or is being */
+	char *id;           /* the upload's, encoded; NULL for none */
+	Uploaded *parts;
+	int part_count; /* how many have been sent */
+	bool is_complete;
+	S3Call call; /* that completes it, or takes it back */
+	char *body;
+} Upload;
+
+/* A part. */
+typedef struct Part
+{
+	S3Call call;
+	Upload *upload;
+	int number; /* from 0 */
+	bool is_under_way;
+	char *bytes;
+	size_t capacity;
+	size_t length;
+	Checksum checksum;
+	char checksum_text[CHECKSUM_TEXT_SIZE];
+	HttpHeader header;
+	char *query;
+} Part;
+
+struct S3Writer
+{
+	Errand errand; /* first */
+	MemoryContext memory;
+	bool overwrite;
+	S3Run *run;
+	Upload *uploads; /* all, in their order */
+	Upload **next;   /* where the next one goes */
+	Upload *current;
+	Part parts[MAX_PARTS];
+	int max_parts;
+	Part *filling; /* NULL for none */
+	size_t unlooked;
+};
+
+static const HttpHeader checksum_algorithm = {"x-amz-checksum-algorithm", "CRC32"};
+static const HttpHeader checksum_type = {"x-amz-checksum-type", "FULL_OBJECT"};
+
+/*
+ * The last header of what makes an object visible, unless it may replace another.
+ * https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+ */
+static const HttpHeader only_if_new = {"If-None-Match", "*"};
+
+pg_noreturn static void
+raise_exists(const S3Uri *uri)
+{
+	ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+					errmsg("object \"s3://%s/%s\" exists already", uri->bucket, uri->key),
+					errhint("The option \"overwrite\" replaces it.")));
+}
+
+/* Raises what a call on an object has ended with. */
+pg_noreturn static void
+raise_call(const S3Call *call, const S3Uri *uri)
+{
+	if (call->call.error.http_status == HTTP_STATUS_PRECONDITION_FAILED)
+		raise_exists(uri);
+	aws_call_raise(&call->call);
+}
+
+static void
+read_nothing(AwsError *error, const HttpResponse *response, void *context)
+{
+	(void) error;
+	(void) response;
+	(void) context;
+}
+
+/*
+ * What is there under an object's name
+ */
+
+typedef struct Head
+{
+	bool exists;
+	int64 length; /* -1 where it is not said */
+} Head;
+
+static void
+read_head(AwsError *error, const HttpResponse *response, void *context)
+{
+	Head *head = context;
+	size_t size;
+	const char *length = http_response_header(response, "content-length", &size);
+
+	head->exists = error->sqlstate == 0;
+	head->length = length != NULL ? strtoll(length, NULL, 10) : -1;
+	/* Who may write need not be allowed to look; S3 itself refuses in the end then. */
+	if (response->status == HTTP_STATUS_NOT_FOUND || response->status == HTTP_STATUS_FORBIDDEN)
+		memset(error, 0, sizeof(*error));
+}
+
+static void
+look(const S3Uri *uri, Head *head)
+{
+	const S3Request request = {.operation = "HeadObject", .method = "HEAD", .uri = uri};
+
+	memset(head, 0, sizeof(*head));
+	s3_request(&request, read_head, head);
+}
+
+/*
+ * Whether a call that was refused has done its work all the same: an attempt whose answer was lost did, and the next one found it
+ * done.
+ */
+static bool
+was_done(const S3Call *call, const S3Uri *uri, uint64 length)
+{
+	const AwsError *error = &call->call.error;
+	Head head;
+
+	if (!call->call.uncertain || call->call.attempts < 2 ||
+		(error->http_status != HTTP_STATUS_PRECONDITION_FAILED &&
+		 error->http_status != HTTP_STATUS_NOT_FOUND))
+		return false;
+	look(uri, &head);
+	return head.exists && head.length == (int64) length;
+}
+
+/* Drives a call that makes an object visible to its end. */
+static void
+make_visible(S3Writer *writer, S3Call *call, const Upload *upload)
+{
+	s3_run_finish(writer->run, call);
+	/* S3s of other makes may not know the condition; that there was no such object was seen before. */
+	if (call->call.error.http_status == HTTP_STATUS_NOT_IMPLEMENTED && !writer->overwrite)
+	{
+		call->request.header_count--;
+		s3_run_start(writer->run, call, 0);
+		s3_run_finish(writer->run, call);
+	}
+	if (call->call.error.sqlstate != 0 && !was_done(call, &upload->uri, upload->length))
+		raise_call(call, &upload->uri);
+}
+
+/*
+ * Parts
+ */
+
+static size_t
+part_bytes(int number)
+{
+	return (size_t) FIRST_PART_BYTES << Min(number / PARTS_OF_A_SIZE, MAX_DOUBLINGS);
+}
+
+static void
+read_upload_id(AwsError *error, const HttpResponse *response, void *context)
+{
+	Upload *upload = context;
+	XmlWanted wanted = {.path = "InitiateMultipartUploadResult/UploadId"};
+	ByteBuffer encoded = {0};
+
+	if (error->sqlstate != 0)
+		return;
+	if (s3_answer_read(error, response, &wanted, 1))
+	{
+		if (wanted.text.length == 0)
+			aws_error_invalid_response(error, response, "has no upload ID");
+		else if (sigv4_uri_encode(&encoded, wanted.text.data, wanted.text.length, false))
+			upload->id = MemoryContextStrdup(upload->writer->memory, encoded.data);
+	}
+	xml_free(&wanted, 1);
+	buffer_free(&encoded);
+}
+
+/* https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateMultipartUpload.html */
+static void
+create_upload(Upload *upload)
+{
+	const HttpHeader headers[] = {
+		{"Content-Type", upload->type}, checksum_algorithm, checksum_type};
+	const S3Request request = {
+		.operation = "CreateMultipartUpload",
+		.method = "POST",
+		.uri = &upload->uri,
+		.query = "uploads=",
+		.headers = headers,
+		.header_count = lengthof(headers),
+	};
+
+	upload->was_asked_for = true;
+	s3_request(&request, read_upload_id, upload);
+	if (upload->id == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+}
+
+static void
+read_part(AwsError *error, const HttpResponse *response, void *context)
+{
+	Part *part = context;
+	Upload *upload = part->upload;
+	size_t length;
+	const char *etag = http_response_header(response, "etag", &length);
+	Uploaded *uploaded = &upload->parts[part->number];
+
+	if (error->sqlstate != 0)
+		return;
+	/* It goes back as XML. */
+	if (etag == NULL || memchr(etag, '<', length) != NULL || memchr(etag, '&', length) != NULL)
+	{
+		aws_error_invalid_response(error, response, "has no ETag");
+		return;
+	}
+	uploaded->etag = MemoryContextAllocZero(upload->writer->memory, length + 1);
+	memcpy(uploaded->etag, etag, length);
+	strlcpy(uploaded->checksum, part->checksum_text, sizeof(uploaded->checksum));
+}
+
+/* Ends the checksum of what is in a part. */
+static void
+finish_checksum(Part *part)
+{
+	if (!checksum_finish(&part->checksum, part->checksum_text))
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not compute a checksum")));
+	part->header = (HttpHeader){checksum_header(CHECKSUM), part->checksum_text};
+}
+
+/* Sends the part that is filled on its way. https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPart.html */
+static void
+send_part(S3Writer *writer)
+{
+	Part *part = writer->filling;
+	Upload *upload = writer->current;
+	MemoryContext before = MemoryContextSwitchTo(writer->memory);
+	int count = upload->part_count;
+
+	if (upload->id == NULL)
+		create_upload(upload);
+	/* Room for a power of two. */
+	if (count == 0)
+		upload->parts = palloc0(sizeof(Uploaded));
+	else if ((count & (count - 1)) == 0)
+		upload->parts = repalloc(upload->parts, sizeof(Uploaded) * count * 2);
+	memset(&upload->parts[count], 0, sizeof(Uploaded));
+	part->number = upload->part_count++;
+	part->upload = upload;
+	part->query = psprintf("partNumber=%d&uploadId=%s", part->number + 1, upload->id);
+	finish_checksum(part);
+	part->call.request = (S3Request){
+		.operation = "UploadPart",
+		.method = "PUT",
+		.uri = &upload->uri,
+		.query = part->query,
+		.headers = &part->header,
+		.header_count = 1,
+		.body = part->bytes,
+		.body_length = part->length,
+		.unsigned_body = true,
+		.is_patient = true,
+	};
+	part->call.answer = read_part;
+	part->call.context = part;
+	part->is_under_way = true;
+	writer->filling = NULL;
+	s3_run_start(writer->run, &part->call, 0);
+	MemoryContextSwitchTo(before);
+}
+
+/* Looks after the parts on their way; waits, where `wait`, until something has happened. */
+static void
+look_after_parts(S3Writer *writer, bool wait)
+{
+	s3_run_drive(writer->run, wait);
+	for (int i = 0; i < writer->max_parts; i++)
+	{
+		Part *part = &writer->parts[i];
+
+		if (!part->is_under_way || !part->call.is_done)
+			continue;
+		if (part->call.call.error.sqlstate != 0)
+			raise_call(&part->call, &part->upload->uri);
+		part->is_under_way = false;
+		s3_call_release(&part->call);
+		pfree(part->query);
+	}
+	writer->unlooked = 0;
+}
+
+static Part *
+find_part(S3Writer *writer, bool is_under_way)
+{
+	for (int i = 0; i < writer->max_parts; i++)
+	{
+		if (writer->parts[i].is_under_way == is_under_way)
+			return &writer->parts[i];
+	}
+	return NULL;
+}
+
+/* Finds a part to fill, if need be when another has arrived. */
+static void
+begin_part(S3Writer *writer)
+{
+	Part *part;
+
+	while ((part = find_part(writer, false)) == NULL)
+		look_after_parts(writer, true);
+	part->length = 0;
+	checksum_begin(&part->checksum, CHECKSUM);
+	writer->filling = part;
+}
+
+static void
+append(S3Writer *writer, const char *bytes, size_t length)
+{
+	Part *part = writer->filling;
+
+	if (part->length + length > part->capacity)
+	{
+		size_t limit = part_bytes(writer->current->part_count);
+		size_t capacity = Max(part->capacity * 2, FIRST_BUFFER_BYTES);
+
+		while (capacity < part->length + length)
+			capacity *= 2;
+		capacity = Min(capacity, limit);
+		part->bytes = part->bytes == NULL ? MemoryContextAllocHuge(writer->memory, capacity)
+										  : repalloc_huge(part->bytes, capacity);
+		part->capacity = capacity;
+	}
+	memcpy(part->bytes + part->length, bytes, length);
+	checksum_update(&part->checksum, bytes, length);
+	part->length += length;
+}
+
+/*
+ * Objects
+ */
+
+/* An object is complete: what is left of it is its last part. */
+static void
+end_object(S3Writer *writer)
+{
+	/* An upload has at least one part, be it empty. */
+	if (writer->filling == NULL && writer->current->part_count == 0)
+		begin_part(writer);
+	if (writer->filling != NULL)
+		send_part(writer);
+	writer->current = NULL;
+}
+
+/* Writes an object as a whole. https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html */
+static void
+put_object(S3Writer *writer)
+{
+	Upload *upload = writer->current;
+	Part *part;
+	HttpHeader headers[3];
+
+	if (writer->filling == NULL)
+		begin_part(writer);
+	part = writer->filling;
+	finish_checksum(part);
+	headers[0] = (HttpHeader){"Content-Type", upload->type};
+	headers[1] = part->header;
+	headers[2] = only_if_new;
+	part->call.request = (S3Request){
+		.operation = "PutObject",
+		.method = "PUT",
+		.uri = &upload->uri,
+		.headers = headers,
+		.header_count = writer->overwrite ? 2 : 3,
+		.body = part->length > 0 ? part->bytes : NULL,
+		.body_length = part->length,
+		.unsigned_body = true,
+		.is_patient = true,
+	};
+	part->call.answer = read_nothing;
+	s3_run_start(writer->run, &part->call, 0);
+	make_visible(writer, &part->call, upload);
+}
+
+static void
+read_completed(AwsError *error, const HttpResponse *response, void *context)
+{
+	XmlWanted wanted = {.path = "CompleteMultipartUploadResult"};
+
+	(void) context;
+	if (error->sqlstate != 0)
+		return;
+	s3_answer_read(error, response, &wanted, 1);
+	xml_free(&wanted, 1);
+}
+
+/* https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html */
+static void
+start_completion(S3Writer *writer, Upload *upload)
+{
+	StringInfoData xml;
+
+	initStringInfo(&xml);
+	appendStringInfoString(&xml, "<CompleteMultipartUpload "
+								 "xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+	for (int i = 0; i < upload->part_count; i++)
+		appendStringInfo(&xml,
+						 "<Part><PartNumber>%d</PartNumber><ETag>%s</ETag>"
+						 "<ChecksumCRC32>%s</ChecksumCRC32></Part>",
+						 i + 1, upload->parts[i].etag, upload->parts[i].checksum);
+	appendStringInfoString(&xml, "</CompleteMultipartUpload>");
+	upload->body = xml.data;
+	upload->call.request = (S3Request){
+		.operation = "CompleteMultipartUpload",
+		.method = "POST",
+		.uri = &upload->uri,
+		.query = psprintf("uploadId=%s", upload->id),
+		.headers = &only_if_new,
+		.header_count = writer->overwrite ? 0 : 1,
+		.body = xml.data,
+		.body_length = xml.len,
+	};
+	upload->call.answer = read_completed;
+	s3_run_start(writer->run, &upload->call, 0);
+}
+
+static void
+complete_uploads(S3Writer *writer)
+{
+	while (find_part(writer, true) != NULL)
+		look_after_parts(writer, true);
+	for (Upload *upload = writer->uploads; upload != NULL; upload = upload->next)
+		start_completion(writer, upload);
+	for (Upload *upload = writer->uploads; upload != NULL; upload = upload->next)
+	{
+		make_visible(writer, &upload->call, upload);
+		upload->is_complete = true;
+	}
+}
+
+/*
+ * Taking back
+ */
+
+/* Begins to take back what there is of an object. False where there is nothing to be done, or nothing that can be. */
+static bool
+start_taking_back(const S3Writer *writer, S3Run *run, Upload *upload, StringInfo outcome)
+{
+	bool is_complete =
+		upload->is_complete || (upload->call.is_done && upload->call.call.error.sqlstate == 0);
+
+	if (upload->id == NULL)
+	{
+		if (upload->was_asked_for)
+			appendStringInfo(
+				outcome,
+				"%sobject \"s3://%s/%s\": no answer to CreateMultipartUpload, an upload "
+				"may be left",
+				outcome->len > 0 ? "\n" : "", upload->uri.bucket, upload->uri.key);
+		return false;
+	}
+	/* What was there before it cannot be had back. */
+	if (is_complete && writer->overwrite)
+	{
+		appendStringInfo(outcome, "%sobject \"s3://%s/%s\" has been replaced",
+						 outcome->len > 0 ? "\n" : "", upload->uri.bucket, upload->uri.key);
+		return false;
+	}
+	memset(&upload->call, 0, sizeof(upload->call));
+	upload->call.request = (S3Request){
+		.operation = is_complete ? "DeleteObject" : "AbortMultipartUpload",
+		.method = "DELETE",
+		.uri = &upload->uri,
+		.query = is_complete ? NULL : psprintf("uploadId=%s", upload->id),
+	};
+	upload->call.answer = read_nothing;
+	s3_run_start(run, &upload->call, 0);
+	return true;
+}
+
+static void
+append_outcome(const Upload *upload, StringInfo outcome)
+{
+	const S3Call *call = &upload->call;
+	const char *problem = call->is_done ? call->call.error.message : "no answer yet";
+
+	/* One that is not there any more need not be taken back. */
+	if (call->is_done &&
+		(call->call.error.sqlstate == 0 || call->call.error.http_status == HTTP_STATUS_NOT_FOUND))
+		return;
+	appendStringInfo(outcome, "%sobject \"s3://%s/%s\", upload %s: %s: %s",
+					 outcome->len > 0 ? "\n" : "", upload->uri.bucket, upload->uri.key, upload->id,
+					 call->request.operation, problem);
+}
+
+/* Takes back all that was begun, as far as it can be. In a run of its own: what was under way is dropped. */
+static void
+take_back(Errand *errand, StringInfo outcome)
+{
+	S3Writer *writer = (S3Writer *) errand;
+	S3Run *run;
+
+	s3_run_end(writer->run);
+	run = s3_run_begin(setting_max_concurrency);
+	for (Upload *upload = writer->uploads; upload != NULL; upload = upload->next)
+	{
+		upload->is_complete = !start_taking_back(writer, run, upload, outcome);
+	}
+	for (Upload *upload = writer->uploads; upload != NULL; upload = upload->next)
+	{
+		if (upload->is_complete)
+			continue;
+		s3_run_finish(run, &upload->call);
+		append_outcome(upload, outcome);
+	}
+	s3_run_end(run);
+}
+
+/*
+ * The writer
+ */
+
+S3Writer *
+s3_writer_open(bool overwrite)
+{
+	MemoryContext memory =
+		AllocSetContextCreate(CurrentMemoryContext, "athena_calc writer", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext before = MemoryContextSwitchTo(memory);
+	S3Writer *writer = palloc0(sizeof(S3Writer));
+
+	writer->memory = memory;
+	writer->overwrite = overwrite;
+	writer->next = &writer->uploads;
+	writer->max_parts = Max(2, Min(MAX_PARTS, setting_max_concurrency + 1));
+	writer->run = s3_run_begin(setting_max_concurrency);
+	writer->errand.what = "writes to S3";
+	writer->errand.carry_out = take_back;
+	errand_begin(&writer->errand);
+	MemoryContextSwitchTo(before);
+	return writer;
+}
+
+void
+s3_writer_begin(S3Writer *writer, const S3Uri *uri, const char *type)
+{
+	MemoryContext before = MemoryContextSwitchTo(writer->memory);
+	Upload *upload = palloc0(sizeof(Upload));
+	Head head;
+
+	if (writer->current != NULL)
+		end_object(writer);
+	upload->writer = writer;
+	upload->uri.bucket = pstrdup(uri->bucket);
+	upload->uri.key = pstrdup(uri->key);
+	upload->type = pstrdup(type);
+	if (!writer->overwrite)
+	{
+		look(&upload->uri, &head);
+		if (head.exists)
+			raise_exists(&upload->uri);
+	}
+	*writer->next = writer->current = upload;
+	writer->next = &upload->next;
+	MemoryContextSwitchTo(before);
+}
+
+void
+s3_writer_write(S3Writer *writer, const char *bytes, size_t length)
+{
+	writer->current->length += length;
+	writer->unlooked += length;
+	while (length > 0)
+	{
+		size_t size = part_bytes(writer->current->part_count);
+		size_t piece;
+
+		if (writer->filling != NULL && writer->filling->length == size)
+			send_part(writer);
+		if (writer->filling == NULL)
+			begin_part(writer);
+		piece = Min(length, part_bytes(writer->current->part_count) - writer->filling->length);
+		append(writer, bytes, piece);
+		bytes += piece;
+		length -= piece;
+	}
+	if (writer->unlooked >= BYTES_BETWEEN_LOOKS)
+		look_after_parts(writer, false);
+}
+
+uint64
+s3_writer_length(const S3Writer *writer)
+{
+	return writer->current->length;
+}
+
+void
+s3_writer_finish(S3Writer *writer)
+{
+	MemoryContext before = MemoryContextSwitchTo(writer->memory);
+
+	if (writer->uploads != NULL && writer->uploads->next == NULL &&
+		writer->current->part_count == 0)
+		put_object(writer);
+	else if (writer->current != NULL)
+	{
+		end_object(writer);
+		complete_uploads(writer);
+	}
+	errand_end(&writer->errand);
+	s3_run_end(writer->run);
+	MemoryContextSwitchTo(before);
+	MemoryContextDelete(writer->memory);
+}
+
+void
+s3_writer_give_up(S3Writer *writer)
+{
+	errand_carry_out_and_rethrow(&writer->errand);
+}
