@@ -156,7 +156,7 @@ def run(options: argparse.Namespace, state_directory: str, stop: threading.Event
         Service("athena", athena.operation_name, lambda request, operation: verifier.verify(request, "athena"),
                 athena_service.handle, athena_service.refuse),
         Service("s3", s3.operation_name, lambda request, operation: verifier.verify(request, "s3"), s3_service.handle,
-                s3_service.refuse),
+                s3_service.refuse, s3_service.replace, s3_service.lose),
     ]
     if options.metadata:
         metadata = MetadataService(keys, options.region, settings)

@@ -273,8 +273,8 @@ class Verifier:
             if stated is None:
                 raise AwsError("InvalidRequest", "Missing required header for this request: x-amz-content-sha256", 400)
             if stated in UNSIGNED_PAYLOADS:
-                # SDKs leave the payload unsigned only where TLS protects it.
-                if not request.secure:
+                # Stricter than S3, as SDKs are: they leave a payload unsigned only where TLS protects it.
+                if request.body and not request.secure:
                     raise AwsError("InvalidRequest", "An unsigned payload is accepted only over https.", 400)
                 return stated
             if not _SHA256.match(stated):

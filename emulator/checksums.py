@@ -17,6 +17,9 @@ from .errors import AwsError
 HEADER = "x-amz-checksum-"
 COMPOSITE, FULL_OBJECT = "COMPOSITE", "FULL_OBJECT"
 
+# What S3 computes where an upload says nothing.
+DEFAULT = "crc64nvme"
+
 # Headers of the same beginning that hold no checksum.
 _NO_ALGORITHMS = ("mode", "algorithm", "type")
 

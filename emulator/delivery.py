@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import base64
+import random
 import socket
 import ssl
 import struct
 import time
-from typing import Optional
+from typing import Iterable, Iterator, Optional, Union
 
-from .faults import Rule
-from .wire import FileSlice, Response
+from .faults import RANDOM, Rule
+from .wire import Response
 
 HANG_SECONDS = 600.0
 CLEAN_CLOSE_SECONDS = 1.0
@@ -28,15 +29,8 @@ class CloseConnection(Exception):
 
 def send(sock: socket.socket, response: Response) -> None:
     """Sends an answer. Raises OSError when the connection breaks."""
-    head = response.head()
-    if isinstance(response.body, FileSlice):
-        pieces = response.body.pieces()
-        # The first piece goes with the head: one packet for what is small.
-        sock.sendall(head + next(pieces, b""))
-        for piece in pieces:
-            sock.sendall(piece)
-    else:
-        sock.sendall(head + response.body)
+    for piece in _with_head(response.head(), response.pieces()):
+        sock.sendall(piece)
 
 
 def send_with_fault(sock: socket.socket, response: Response, rule: Rule) -> None:
@@ -45,24 +39,27 @@ def send_with_fault(sock: socket.socket, response: Response, rule: Rule) -> None
     if rule.get("endless", False):
         _send_endless(sock, response, rule)
     elif "raw_base64" in rule:
-        _send_slowly(sock, base64.b64decode(rule.get("raw_base64")), rule.get("drip"))
+        _send_slowly(sock, (base64.b64decode(rule.get("raw_base64")),), rule.get("drip"))
         if rule.get("close", True):
             raise CloseConnection(clean=True)
     else:
         if rule.get("close", False):
             response.headers["Connection"] = "close"
-        head, body = response.head(), response.whole_body()
-        cut = rule.get("cut")
-        if cut is None and rule.get("cut_body") is not None:
-            cut = len(head) + rule.get("cut_body")
-        if cut is not None:
-            _send_slowly(sock, (head + body)[:cut], rule.get("drip"))
-            raise CloseConnection(reset=reset)
+        head, body = response.head(), response.pieces()
+        if "cut_body" in rule:
+            body = _cut(body, _cut_position(rule.get("cut_body"), len(response.body)))
         if "drip_body" in rule:
             sock.sendall(head)
             _send_slowly(sock, body, rule.get("drip_body"))
         else:
-            _send_slowly(sock, head + body, rule.get("drip"))
+            whole = _with_head(head, body)
+            if "cut" in rule:
+                whole = _cut(whole, _cut_position(rule.get("cut"), len(head) + len(response.body)))
+            _send_slowly(sock, whole, rule.get("drip"))
+        if "cut" in rule or "cut_body" in rule:
+            if rule.get("stall", False):
+                hang(sock)
+            raise CloseConnection(reset=reset)
     if rule.get("close", False):
         raise CloseConnection(clean=True, reset=reset)
 
@@ -96,14 +93,40 @@ def close(sock: socket.socket, clean: bool = True, reset: bool = False) -> None:
     sock.close()
 
 
-def _send_slowly(sock: socket.socket, data: bytes, drip: Optional[dict]) -> None:
+def _with_head(head: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    # The first piece goes with the head: one packet for what is small.
+    yield head + next(pieces, b"")
+    yield from pieces
+
+
+def _cut_position(position: Union[int, str], length: int) -> int:
+    return random.randrange(max(1, length)) if position == RANDOM else position
+
+
+def _cut(pieces: Iterable[bytes], length: int) -> Iterator[bytes]:
+    """So many bytes of them."""
+    for piece in pieces:
+        if length <= len(piece):
+            yield piece[:length]
+            return
+        yield piece
+        length -= len(piece)
+
+
+def _send_slowly(sock: socket.socket, pieces: Iterable[bytes], drip: Optional[dict]) -> None:
     if drip is None:
-        sock.sendall(data)
+        for piece in pieces:
+            sock.sendall(piece)
         return
-    size = drip.get("bytes", 1)
-    for position in range(0, len(data), size):
-        sock.sendall(data[position:position + size])
-        time.sleep(drip.get("interval", 0))
+    size = left = drip.get("bytes", 1)
+    for piece in pieces:
+        rest = memoryview(piece)
+        while rest:
+            sock.sendall(rest[:left])
+            rest, left = rest[left:], left - len(rest[:left])
+            if left == 0:
+                time.sleep(drip.get("interval", 0))
+                left = size
 
 
 def _send_endless(sock: socket.socket, response: Response, rule: Rule) -> None:

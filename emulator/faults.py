@@ -12,6 +12,9 @@ from .wire import Request, Response
 
 _DEFAULT_ERROR_STATUS = 400
 
+# Where a body is cut: anywhere.
+RANDOM = "random"
+
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
@@ -46,6 +49,10 @@ def _is_drip(value: Any) -> bool:
         and _is_count(value.get("bytes", 1)) and value.get("bytes", 1) > 0 and _is_number(value.get("interval", 0))
 
 
+def _is_cut(value: Any) -> bool:
+    return value == RANDOM or _is_count(value)
+
+
 # Every key that a rule may have, what its value must be, and the words for it.
 _KEYS: Dict[str, Any] = {
     "operation": (_is_text, "a text"),
@@ -64,8 +71,9 @@ _KEYS: Dict[str, Any] = {
     "hang": (_is_flag, "true or false"),
     "drop": (lambda value: value in ("before", "after"), "\"before\" or \"after\""),
     "reset": (_is_flag, "true or false"),
-    "cut": (_is_count, "a number of bytes"),
-    "cut_body": (_is_count, "a number of bytes"),
+    "cut": (_is_cut, "a number of bytes or \"random\""),
+    "cut_body": (_is_cut, "a number of bytes or \"random\""),
+    "stall": (_is_flag, "true or false"),
     "drip": (_is_drip, "{\"bytes\": n, \"interval\": seconds}"),
     "drip_body": (_is_drip, "{\"bytes\": n, \"interval\": seconds}"),
     "endless": (_is_flag, "true or false"),
@@ -73,7 +81,13 @@ _KEYS: Dict[str, Any] = {
     "chunked": (_is_flag, "true or false"),
     "raw_base64": (_is_base64, "base64"),
     "close": (_is_flag, "true or false"),
+    "replace": (_is_text, "a text"),
+    "replace_base64": (_is_base64, "base64"),
+    "lose": (_is_flag, "true or false"),
 }
+
+# Keys that are about objects.
+_S3_KEYS = ("replace", "replace_base64", "lose")
 
 
 class Rule:
@@ -91,6 +105,9 @@ class Rule:
                 raise ValueError("%s takes %s" % (key, words))
         if "operation" not in members:
             raise ValueError("a rule needs an operation; \"*\" is any")
+        for key in _S3_KEYS:
+            if key in members and not members["operation"].startswith("S3."):
+                raise ValueError("%s is for an operation of S3" % key)
         self._members = members
         self._skip: int = members.get("skip", 0)
         self._times: Optional[int] = members.get("times", 1)
@@ -114,6 +131,14 @@ class Rule:
         if "drop" in self._members:
             return self._members["drop"] == "after"
         return self._members.get("apply", not (self.has_answer or self._members.get("hang", False)))
+
+    @property
+    def replacement(self) -> Optional[bytes]:
+        """What the object is to become before the request is carried out, or None."""
+        if "replace_base64" in self._members:
+            return base64.b64decode(self._members["replace_base64"])
+        text = self._members.get("replace")
+        return None if text is None else text.encode("utf-8", "surrogateescape")
 
     @property
     def spent(self) -> bool:

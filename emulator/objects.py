@@ -30,8 +30,19 @@ class Description(NamedTuple):
     headers: Dict[str, str] = {}
 
 
+class Part(NamedTuple):
+    """One part of an upload. path: its file, which is gone once the parts are an object."""
+
+    path: str
+    size: int
+    etag: str
+    last_modified: float
+    checksums: Dict[str, str]
+
+
 class StoredObject(NamedTuple):
-    """One object. checksums: the x-amz-checksum-… header that is right for it, if any, by lower-case name."""
+    """One object. checksums: the x-amz-checksum-… header that is right for it, if any, by lower-case name. parts: those it
+    was uploaded in."""
 
     path: str
     size: int
@@ -40,20 +51,11 @@ class StoredObject(NamedTuple):
     description: Description
     checksums: Dict[str, str]
     checksum_type: str = FULL_OBJECT
+    parts: Sequence[Part] = ()
 
 
 # Looks at the object that a write would replace, or None, and raises AwsError where it must not.
 Condition = Callable[[Optional[StoredObject]], None]
-
-
-class Part(NamedTuple):
-    """One part of an upload."""
-
-    path: str
-    size: int
-    etag: str
-    last_modified: float
-    checksums: Dict[str, str]
 
 
 class Upload(NamedTuple):
@@ -61,6 +63,7 @@ class Upload(NamedTuple):
 
     id: str
     key: str
+    begun: float
     description: Description
     algorithm: Optional[str]
     checksum_type: str
@@ -198,7 +201,7 @@ class ObjectStore:
     def create_upload(self, bucket: str, key: str, description: Description, algorithm: Optional[str],
                       checksum_type: str) -> Upload:
         """Begins an upload. Raises AwsError NoSuchBucket."""
-        upload = Upload(secrets.token_urlsafe(48), key, description, algorithm, checksum_type, {})
+        upload = Upload(secrets.token_urlsafe(48), key, time.time(), description, algorithm, checksum_type, {})
         with self._lock:
             self._bucket(bucket).uploads[upload.id] = upload
         return upload
@@ -207,6 +210,18 @@ class ObjectStore:
         """Raises AwsError NoSuchBucket or NoSuchUpload."""
         with self._lock:
             return self._upload(bucket, key, upload_id)
+
+    def uploads(self, bucket: str) -> List[Upload]:
+        """The uploads that have not ended, in the order of their keys, then of their beginning. Raises AwsError NoSuchBucket."""
+        with self._lock:
+            return sorted(self._bucket(bucket).uploads.values(), key=lambda upload: (upload.key, upload.begun))
+
+    def lose_part(self, bucket: str, key: str, upload_id: str, number: int) -> None:
+        """Forgets a part that was stored. Raises AwsError NoSuchBucket or NoSuchUpload."""
+        with self._lock:
+            lost = self._upload(bucket, key, upload_id).parts.pop(number, None)
+        if lost is not None:
+            os.unlink(lost.path)
 
     def put_part(self, bucket: str, key: str, upload_id: str, number: int, content: bytes,
                  sums: Dict[str, str]) -> Part:
@@ -238,7 +253,7 @@ class ObjectStore:
                     file.write(piece)
         etag = "%s-%d" % (hashlib.md5(b"".join(bytes.fromhex(part.etag) for part in parts)).hexdigest(), len(parts))
         stored = self._add(bucket, key, StoredObject(path, sum(part.size for part in parts), etag, time.time(),
-                                                     upload.description, sums, upload.checksum_type), condition)
+                                                     upload.description, sums, upload.checksum_type, parts), condition)
         self.abort_upload(bucket, key, upload_id)
         return stored
 

@@ -136,6 +136,7 @@ class S3Service:
             "S3.DeleteBucket": self._delete_bucket,
             "S3.GetBucketLocation": self._get_bucket_location,
             "S3.ListObjectsV2": self._list_objects,
+            "S3.ListMultipartUploads": self._list_uploads,
             "S3.GetObject": self._get_object,
             "S3.HeadObject": self._get_object,
             "S3.PutObject": self._put_object,
@@ -177,6 +178,28 @@ class S3Service:
         data = markup.document("Error", list(members.items()))
         # An answer to HEAD has no body, not even for an error.
         return Response(error.status, headers, b"" if request.method == "HEAD" else data, len(data))
+
+    def replace(self, request: Request, content: bytes) -> None:
+        """Gives the object that a request names another content. Where there is none, none is made."""
+        bucket, encoded_key = address(request)
+        key = _decoded(encoded_key)
+        try:
+            self._store.put(bucket, key, content, self._store.find(bucket, key).description)
+        except AwsError:
+            pass
+
+    def lose(self, operation: str, request: Request) -> None:
+        """Undoes what a request that was carried out has written: its part or its object."""
+        bucket, encoded_key = address(request)
+        key = _decoded(encoded_key)
+        try:
+            if operation == "S3.UploadPart":
+                asked = parameters(request)
+                self._store.lose_part(bucket, key, asked["uploadId"], int(asked["partNumber"]))
+            elif operation in ("S3.PutObject", "S3.CopyObject", "S3.CompleteMultipartUpload"):
+                self._store.delete(bucket, key)
+        except AwsError:
+            pass  # Another request was faster.
 
     def default_headers(self) -> Dict[str, Optional[str]]:
         """The headers of every answer."""
@@ -306,9 +329,10 @@ class S3Service:
         if span is not None:
             status, first, length = 206, span[0], span[1] - span[0] + 1
             headers["Content-Range"] = "bytes %d-%d/%d" % (span[0], span[1], stored.size)
-        elif request.fields.get("x-amz-checksum-mode", "").upper() == "ENABLED" and stored.checksums:
-            headers.update(stored.checksums)
-            headers["x-amz-checksum-type"] = stored.checksum_type
+        if request.fields.get("x-amz-checksum-mode", "").upper() == "ENABLED":
+            sums = stored.checksums if span is None else range_checksums(stored, span)
+            if sums:
+                headers.update({**sums, "x-amz-checksum-type": stored.checksum_type})
         body: Union[bytes, FileSlice] = b""
         if request.method != "HEAD":
             try:
@@ -321,6 +345,8 @@ class S3Service:
     def _put_object(self, request: Request, bucket: str, key: str) -> Response:
         content, fields = _upload_of(request)
         sums = checksums.verified(content, fields)
+        if not sums and self._settings.default_checksums:
+            sums = {checksums.HEADER + checksums.DEFAULT: checksums.of_pieces(checksums.DEFAULT, (content,))}
         stored = self._store.put(bucket, key, content, _description(fields), sums, _write_condition(fields, key))
         headers = self.default_headers()
         headers["ETag"] = '"%s"' % stored.etag
@@ -406,9 +432,11 @@ class S3Service:
         sums = checksums.verified(content, fields)
         if upload.algorithm is not None:
             name = checksums.HEADER + upload.algorithm
-            if sums and name not in sums:
+            # https://github.com/versity/versitygw/issues/1342: only a composite checksum needs those of the parts from the client.
+            if name not in sums and (sums or upload.checksum_type == checksums.COMPOSITE):
+                actual = next((given[len(checksums.HEADER):] for given in sums), "null")
                 raise AwsError("InvalidRequest", "Checksum Type mismatch occurred, expected checksum Type: %s, actual "
-                               "checksum Type: %s" % (upload.algorithm, next(iter(sums))[len(checksums.HEADER):]), 400)
+                               "checksum Type: %s" % (upload.algorithm, actual), 400)
             sums = sums or {name: checksums.of_pieces(upload.algorithm, (content,))}
         part = self._store.put_part(bucket, key, upload.id, number, content, sums)
         headers = self.default_headers()
@@ -423,14 +451,33 @@ class S3Service:
         marker = _number(asked, "part-number-marker", 0, 2**31 - 1, 0)
         found = sorted((number, part) for number, part in upload.parts.items() if number > marker)
         page = found[:limit]
-        whole = [] if upload.algorithm is None else [("ChecksumAlgorithm", upload.algorithm.upper()),
-                                                     ("ChecksumType", upload.checksum_type)]
         return self._xml("ListPartsResult", [
             ("Bucket", bucket), ("Key", key), ("UploadId", upload.id), ("PartNumberMarker", marker),
             ("NextPartNumberMarker", page[-1][0] if page else 0), ("MaxParts", limit),
-            ("IsTruncated", 0 < limit < len(found)), ("StorageClass", "STANDARD"), *whole,
+            ("IsTruncated", 0 < limit < len(found)), ("StorageClass", "STANDARD"), *_upload_checksum(upload),
             *(("Part", [("PartNumber", number), ("LastModified", _iso(part.last_modified)), ("ETag", '"%s"' % part.etag),
                         ("Size", part.size), *_checksum_members(part.checksums)]) for number, part in page)])
+
+    def _list_uploads(self, request: Request, bucket: str, key: str) -> Response:
+        asked = parameters(request)
+        for name in ("delimiter", "encoding-type"):
+            if name in asked:
+                raise AwsError("NotImplemented", "The emulator lists uploads without %s." % name, 501)
+        limit = min(MAX_LISTED, _number(asked, "max-uploads", 1, 2**31 - 1, MAX_LISTED))
+        prefix, marker, id_marker = (asked.get(name, "") for name in ("prefix", "key-marker", "upload-id-marker"))
+        found = [upload for upload in self._store.uploads(bucket) if upload.key.startswith(prefix)]
+        passed = [index for index, upload in enumerate(found) if upload.key < marker or (
+            upload.key == marker and id_marker in ("", upload.id))]
+        found = found[passed[-1] + 1:] if passed else found
+        page, truncated = found[:limit], len(found) > limit
+        who = [("ID", ACCOUNT_ID)]
+        return self._xml("ListMultipartUploadsResult", [
+            ("Bucket", bucket), ("Prefix", prefix), ("KeyMarker", marker), ("UploadIdMarker", id_marker),
+            ("NextKeyMarker", page[-1].key if truncated else None), ("NextUploadIdMarker", page[-1].id if truncated else None),
+            ("MaxUploads", limit), ("IsTruncated", truncated),
+            *(("Upload", [
+                ("Key", upload.key), ("UploadId", upload.id), ("Initiator", who), ("Owner", who), ("StorageClass", "STANDARD"),
+                ("Initiated", _iso(upload.begun)), *_upload_checksum(upload)]) for upload in page)])
 
     def _complete_upload(self, request: Request, bucket: str, key: str) -> Response:
         with self._completing:
@@ -443,13 +490,17 @@ class S3Service:
         if request.fields.get("x-amz-mp-object-size", str(size)) != str(size):
             raise AwsError("InvalidRequest", "The provided 'x-amz-mp-object-size' header value does not match what was "
                            "computed.", 400)
+        if request.fields.get("x-amz-checksum-type", upload.checksum_type).upper() != upload.checksum_type:
+            raise AwsError("InvalidRequest", "The upload was created using the %s checksum mode. The complete request must use "
+                           "the same checksum mode." % upload.checksum_type, 400)
         sums = {}
-        if upload.algorithm is not None:
-            name = checksums.HEADER + upload.algorithm
+        algorithm = upload.algorithm or (checksums.DEFAULT if self._settings.default_checksums else None)
+        if algorithm is not None:
+            name = checksums.HEADER + algorithm
             if upload.checksum_type == checksums.COMPOSITE:
-                sums[name] = checksums.composite(upload.algorithm, [part.checksums[name] for part in parts])
+                sums[name] = checksums.composite(algorithm, [part.checksums[name] for part in parts])
             else:
-                sums[name] = checksums.of_pieces(upload.algorithm, objects.part_pieces(parts))
+                sums[name] = checksums.of_pieces(algorithm, objects.part_pieces(parts))
             given = checksums.stated(request.fields)
             if given is not None and sums.get(checksums.HEADER + given[0]) not in (given[1], given[1] + "-%d" % len(parts)):
                 raise checksums.mismatch(given[0])
@@ -485,6 +536,23 @@ def byte_range(header: Optional[str], size: int) -> Optional[Tuple[int, int]]:
         raise AwsError("InvalidRange", "The requested range is not satisfiable", 416,
                        {"RangeRequested": header or "", "ActualObjectSize": str(size)})
     return first, last
+
+
+def range_checksums(stored: StoredObject, span: Tuple[int, int]) -> Dict[str, str]:
+    """The checksum headers of an answer to a range: only the whole object and a single part have any.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html, "Part-level checksums"; that a
+    composite checksum then comes without the number of parts: https://github.com/boto/botocore/issues/3346
+    """
+    first, last = span
+    if (first, last) == (0, stored.size - 1):
+        return {name: value.partition("-")[0] for name, value in stored.checksums.items()}
+    begin = 0
+    for part in stored.parts:
+        if (first, last) == (begin, begin + part.size - 1):
+            return part.checksums
+        begin += part.size
+    return {}
 
 
 def not_modified(fields: Dict[str, str], stored: StoredObject) -> bool:
@@ -597,6 +665,11 @@ def _read(body: bytes, name: str) -> ElementTree.Element:
 def _upload_of(request: Request) -> Tuple[bytes, Dict[str, str]]:
     """Content and headers of an upload, with the trailers and without the coding that they came in."""
     fields = dict(request.fields)
+    if "transfer-encoding" in fields and "x-amz-decoded-content-length" not in fields:
+        raise AwsError("NotImplemented", "A header you provided implies functionality that is not implemented", 501,
+                       {"Header": "Transfer-Encoding"})
+    if "content-length" not in fields and "transfer-encoding" not in fields:
+        raise AwsError("MissingContentLength", "You must provide the Content-Length HTTP header.", 411)
     if not fields.get("x-amz-content-sha256", "").startswith("STREAMING-"):
         return request.body, fields
     content, trailers = checksums.without_aws_chunks(request.body)
@@ -626,6 +699,11 @@ def _checksum_algorithm(stored: StoredObject) -> Pairs:
         ("ChecksumAlgorithm", name[len(checksums.HEADER):].upper()), ("ChecksumType", stored.checksum_type))]
 
 
+def _upload_checksum(upload: Upload) -> Pairs:
+    return [] if upload.algorithm is None else [("ChecksumAlgorithm", upload.algorithm.upper()),
+                                                ("ChecksumType", upload.checksum_type)]
+
+
 def _chosen_parts(upload: Upload, wanted: ElementTree.Element) -> List[Part]:
     """The parts that a CompleteMultipartUpload names. Raises AwsError."""
     items = wanted.findall("Part")
@@ -647,6 +725,10 @@ def _chosen_parts(upload: Upload, wanted: ElementTree.Element) -> List[Part]:
             raise AwsError("InvalidPart", "One or more of the specified parts could not be found. The part may not have been "
                            "uploaded, or the specified entity tag may not match the part's entity tag.", 400, {
                                "UploadId": upload.id, "PartNumber": str(number), "ETag": etag})
+        if upload.algorithm is not None and upload.checksum_type == checksums.COMPOSITE and not given:
+            raise AwsError("InvalidRequest", "The upload was created using a %s checksum. The complete request must include the "
+                           "checksum for each part. It was missing for part %d in the request." % (upload.algorithm, number),
+                           400)
         parts.append(part)
     for number, part in list(zip(numbers, parts))[:-1]:
         if part.size < objects.MIN_PART_BYTES:

@@ -25,7 +25,8 @@ class Service(NamedTuple):
     """One of the services behind the port.
 
     operation_name: of a request to it, None for a request that is not. verify: whose the request is, where it is signed;
-    handle: carries it out; both raise AwsError. refuse: makes the answer of an error.
+    handle: carries it out; both raise AwsError. refuse: makes the answer of an error. replace: gives the object that a
+    request names another content; lose: undoes what a request that was carried out has written; both for rules on objects.
     """
 
     name: str
@@ -33,6 +34,8 @@ class Service(NamedTuple):
     verify: Callable[[Request, str], Optional[Signer]]
     handle: Callable[[str, Request], Response]
     refuse: Callable[[AwsError, Request], Response]
+    replace: Optional[Callable[[Request, bytes], None]] = None
+    lose: Optional[Callable[[str, Request], None]] = None
 
 
 class Server:
@@ -138,8 +141,12 @@ class Server:
             return
         entry.fault = True
         true_answer = None
+        if rule.replacement is not None and service.replace is not None:
+            service.replace(request, rule.replacement)
         if rule.applies_request:
             true_answer = self._carry_out(service, operation, request, refusal)
+            if rule.get("lose", False) and service.lose is not None and true_answer.status == 200:
+                service.lose(operation, request)
         if true_answer is None or rule.has_answer:
             response = rule.answer(request, service.refuse)
         else:

@@ -11,6 +11,7 @@ SESSION_STATES = ("CREATING", "CREATED", "IDLE", "BUSY", "TERMINATING", "TERMINA
 
 STS_FORMATS = ("xml", "json")
 
+_FLAGS = ("metadata_stale", "default_checksums")
 _OPTIONAL = ("credential_lifetime_seconds", "retention_seconds")
 
 
@@ -27,6 +28,7 @@ class Settings:
     expired_access_keys: access key ids whose security token counts as expired.
     credential_lifetime_seconds: how long issued credentials hold; None for as long as was asked.
     metadata_stale: whether the metadata service gives the credentials it has given before, also when they have expired.
+    default_checksums: whether uploads without a checksum get one, as S3 gives it.
     sts_format: how STS writes, "xml" or "json"; None for what the request accepts.
     retention_seconds: how long sessions, with their calculations, are remembered once they have ended; None for ever.
     """
@@ -41,6 +43,7 @@ class Settings:
     expired_access_keys: List[str]
     credential_lifetime_seconds: Optional[float]
     metadata_stale: bool
+    default_checksums: bool
     sts_format: Optional[str]
     retention_seconds: Optional[float]
 
@@ -56,6 +59,7 @@ class Settings:
             "expired_access_keys": [],
             "credential_lifetime_seconds": None,
             "metadata_stale": False,
+            "default_checksums": False,
             "sts_format": None,
             "retention_seconds": None,
         }
@@ -85,9 +89,9 @@ class Settings:
             elif name == "sts_format":
                 if value is not None and value not in STS_FORMATS:
                     raise ValueError("sts_format takes null, %s" % ", ".join(STS_FORMATS))
-            elif name == "metadata_stale":
+            elif name in _FLAGS:
                 if not isinstance(value, bool):
-                    raise ValueError("metadata_stale takes true or false")
+                    raise ValueError("%s takes true or false" % name)
             elif not isinstance(value, list) or not all(isinstance(item, str) for item in value):
                 raise ValueError("%s takes a list of strings" % name)
             if name == "results_for" and not set(value) <= set(CALCULATION_STATES):

@@ -53,7 +53,7 @@ class Request:
         for name, value in headers:
             fields[name] = fields[name] + "," + value if name in fields else value
         self.fields = fields
-        self.body = body
+        self.body: Union[bytes, bytearray] = body
         self.secure = secure
         self.keep_alive = keep_alive
         self.signer: Optional[Signer] = None
@@ -115,9 +115,9 @@ class Response:
         lines.append("\r\n")
         return "\r\n".join(lines).encode("utf-8", "surrogateescape")
 
-    def whole_body(self) -> bytes:
-        """The body in one piece."""
-        return self.body if isinstance(self.body, bytes) else b"".join(self.body.pieces())
+    def pieces(self) -> Iterator[bytes]:
+        """The body, in pieces that fit into memory."""
+        return iter((self.body,)) if isinstance(self.body, bytes) else self.body.pieces()
 
 
 class RequestReader:
@@ -156,7 +156,7 @@ class RequestReader:
     def _receive(self) -> None:
         piece = self._socket.recv(RECEIVE_BYTES)
         if not piece:
-            raise ConnectionError("the peer closed in the middle of a request")
+            raise _broken_off()
         self._buffer += piece
 
     def _read_head(self) -> Optional[bytes]:
@@ -183,6 +183,20 @@ class RequestReader:
         del self._buffer[:count + skip]
         return taken
 
+    def _take_large(self, count: int) -> bytearray:
+        """The next bytes, more than the buffer holds, in the only copy that is made of them."""
+        taken = bytearray(count)
+        position = len(self._buffer)
+        taken[:position] = self._buffer
+        self._buffer.clear()
+        with memoryview(taken) as rest:
+            while position < count:
+                received = self._socket.recv_into(rest[position:])
+                if received == 0:
+                    raise _broken_off()
+                position += received
+        return taken
+
     def _take_line(self) -> bytes:
         while True:
             end = self._buffer.find(b"\r\n")
@@ -192,7 +206,7 @@ class RequestReader:
                 raise BadRequest(400, "line too long in a chunked body")
             self._receive()
 
-    def _read_body(self, fields: Dict[str, str]) -> bytes:
+    def _read_body(self, fields: Dict[str, str]) -> Union[bytes, bytearray]:
         coding = fields.get("transfer-encoding")
         length_text = fields.get("content-length")
         if coding is not None:
@@ -207,9 +221,10 @@ class RequestReader:
         length = int(length_text)
         if length > MAX_BODY_BYTES:
             raise BadRequest(413, "request body too large")
-        if length > len(self._buffer):
-            self._invite_body(fields)
-        return self._take(length)
+        if length <= len(self._buffer):
+            return self._take(length)
+        self._invite_body(fields)
+        return self._take_large(length)
 
     def _invite_body(self, fields: Dict[str, str]) -> None:
         # curl waits a second for this before it sends a large body (RFC 9110, 10.1.1).
@@ -232,3 +247,7 @@ class RequestReader:
             body += self._take(size)
             if self._take(2) != b"\r\n":
                 raise BadRequest(400, "malformed chunk")
+
+
+def _broken_off() -> ConnectionError:
+    return ConnectionError("the peer closed in the middle of a request")

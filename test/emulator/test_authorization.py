@@ -155,6 +155,8 @@ class S3(EmulatorTest):
 
     def test_an_unsigned_payload_is_refused_over_http(self):
         self.check(self.client.s3("PUT", self.TARGET, b"x", payload="UNSIGNED-PAYLOAD"), 400, "InvalidRequest")
+        # Where there is none, none is unprotected.
+        self.check(self.client.s3("GET", self.TARGET, payload="UNSIGNED-PAYLOAD"), 404, "NoSuchKey")
 
     def test_a_path_must_be_signed_as_it_was_sent(self):
         target = "/%s/a/../b" % BUCKET

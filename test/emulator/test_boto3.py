@@ -13,7 +13,7 @@ try:
     from boto3.s3.transfer import TransferConfig
     from botocore import xform_name
     from botocore.config import Config
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import ClientError, FlexibleChecksumError
 except ImportError:
     boto3 = None
 
@@ -155,13 +155,24 @@ boto3.client('s3').put_object(Bucket='%s', Key='from/inside', Body=b'42')""" % B
         upload["UploadId"] = self.s3.create_multipart_upload(**upload, ChecksumAlgorithm="SHA256")["UploadId"]
         part = self.s3.upload_part(**upload, PartNumber=1, Body=b"x", ChecksumAlgorithm="SHA256")
         self.assertEqual([item["ETag"] for item in self.s3.list_parts(**upload)["Parts"]], [part["ETag"]])
+        uploads = self.s3.list_multipart_uploads(Bucket=BUCKET)["Uploads"]
+        self.assertEqual([(item["Key"], item["UploadId"], item["ChecksumAlgorithm"]) for item in uploads],
+                         [("parts", upload["UploadId"], "SHA256")])
         chosen = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"], "ChecksumSHA256": part["ChecksumSHA256"]}]}
         wrong = {"Parts": [{**chosen["Parts"][0], "ETag": '"0"'}]}
         self.assertEqual(self.error(self.s3.complete_multipart_upload, **upload, MultipartUpload=wrong)["Error"]["Code"],
                          "InvalidPart")
         done = self.s3.complete_multipart_upload(**upload, MultipartUpload=chosen, IfNoneMatch="*")
         self.assertTrue(done["ChecksumSHA256"].endswith("-1"))
+        self.assertNotIn("Uploads", self.s3.list_multipart_uploads(Bucket=BUCKET))
         self.assertEqual(self.error(self.s3.abort_multipart_upload, **upload)["Error"]["Code"], "NoSuchUpload")
+
+    def test_a_checksum_that_is_wrong(self):
+        self.s3.put_object(Bucket=BUCKET, Key="key", Body=b"content")
+        self.assertEqual(self.s3.get_object(Bucket=BUCKET, Key="key")["Body"].read(), b"content")
+        self.faults({"operation": "S3.GetObject", "set_headers": {"x-amz-checksum-crc32": "AAAAAA=="}})
+        with self.assertRaises(FlexibleChecksumError):
+            self.s3.get_object(Bucket=BUCKET, Key="key")["Body"].read()
 
     def test_conditions(self):
         etag = self.s3.put_object(Bucket=BUCKET, Key="key", Body=b"1", IfNoneMatch="*")["ETag"]

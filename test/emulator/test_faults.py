@@ -172,6 +172,17 @@ class Faults(EmulatorTest):
         self.assertIn(b"Content-Length: ", head)
         self.all_of(self.raw())
 
+    def test_stall(self):
+        self.faults({"operation": "*", "cut_body": 5, "stall": True})
+        sock = self.raw(timeout=0.3)
+        data = b""
+        with self.assertRaises(socket.timeout):
+            while True:
+                data += sock.recv(65536)
+        self.assertEqual(data.partition(b"\r\n\r\n")[2], b'{"Eng')
+        sock.close()
+        self.until(lambda: self.log()["connections_open"], (0,), 3)
+
     def test_drip(self):
         self.faults({"operation": "*", "drip_body": {"bytes": 20, "interval": 0.02}},
                     {"operation": "*", "drip": {"bytes": 50, "interval": 0.02}})
@@ -211,7 +222,8 @@ class Faults(EmulatorTest):
         for rule, words in (({}, "operation"), ({"operation": "*", "colour": 1}, "colour"), (5, "object"),
                             ({"operation": "*", "status": "500"}, "status"), ({"operation": "*", "drop": "now"}, "drop"),
                             ({"operation": "*", "times": -1}, "times"), ({"operation": "*", "raw_base64": "?"}, "raw_base64"),
-                            ({"operation": "*", "drip": {"bytes": 0}}, "drip")):
+                            ({"operation": "*", "drip": {"bytes": 0}}, "drip"), ({"operation": "*", "cut": "now"}, "cut"),
+                            ({"operation": "GetSession", "replace": "x"}, "S3")):
             answer = self.client.send("POST", "/_emulator/faults", {"host": "x"}, json.dumps([rule]).encode())
             self.assertEqual(answer.status, 400)
             self.assertIn(words, answer.json["error"])
@@ -359,6 +371,20 @@ class Process(unittest.TestCase):
 
 
 class Http(EmulatorTest):
+
+    def test_a_chunked_body_and_an_invitation(self):
+        connection = self.client.connection
+        connection.putrequest("POST", "/", skip_host=True, skip_accept_encoding=True)
+        for name, value in self.client.athena_headers("ListEngineVersions", b'{"MaxResults": 2}').items():
+            connection.putheader(name, value)
+        connection.putheader("Transfer-Encoding", "chunked")
+        connection.putheader("Expect", "100-continue")
+        connection.endheaders()
+        connection.sock.settimeout(5)
+        self.assertEqual(connection.sock.recv(100), b"HTTP/1.1 100 Continue\r\n\r\n")
+        connection.send(b'6\r\n{"MaxR\r\nb;extension=1\r\nesults": 2}\r\n0\r\ntrailer: x\r\n\r\n')
+        response = connection.getresponse()
+        self.assertEqual((response.status, len(json.loads(response.read())["EngineVersions"])), (200, 2))
 
     def exchange(self, data):
         sock = self.client.connect(5)

@@ -3,11 +3,13 @@
 import base64
 import datetime
 import hashlib
+import http.client
+import time
 import unittest
 from urllib.parse import quote, unquote_plus
 from xml.etree import ElementTree
 
-from client import BUCKET, EmulatorTest
+from client import BUCKET, Answer, EmulatorTest
 from emulator import checksums, markup, s3
 
 CONTENT = bytes(range(256)) * 4
@@ -108,23 +110,20 @@ class Objects(S3Test):
         answer = self.client.s3("PUT", target, b"hellO", {"x-amz-checksum-crc32": "NhCmhg=="})
         self.error(answer, 400, "BadDigest")
 
-    def test_a_chunked_body_and_an_invitation(self):
+    def test_a_body_without_its_length(self):
         target = "/%s/key" % BUCKET
-        headers = self.client.sign("PUT", target, b"hello world", service="s3")
-        connection = self.client.connection
-        connection.putrequest("PUT", target, skip_host=True, skip_accept_encoding=True)
-        for name, value in headers.items():
-            connection.putheader(name, value)
-        connection.putheader("Transfer-Encoding", "chunked")
-        connection.putheader("Expect", "100-continue")
-        connection.endheaders()
-        connection.sock.settimeout(5)
-        self.assertEqual(connection.sock.recv(100), b"HTTP/1.1 100 Continue\r\n\r\n")
-        connection.send(b"6\r\nhello \r\n5;extension=1\r\nworld\r\n0\r\ntrailer: x\r\n\r\n")
-        response = connection.getresponse()
-        response.read()
-        self.assertEqual(response.status, 200)
-        self.assertEqual(self.client.s3("GET", target).body, b"hello world")
+        for header, status, code in (("Transfer-Encoding", 501, "NotImplemented"), (None, 411, "MissingContentLength")):
+            connection = self.client.connect()
+            self.addCleanup(connection.close)
+            connection.putrequest("PUT", target, skip_host=True, skip_accept_encoding=True)
+            for name, value in self.client.sign("PUT", target, b"", service="s3").items():
+                connection.putheader(name, value)
+            if header:
+                connection.putheader(header, "chunked")
+            connection.endheaders()
+            if header:
+                connection.send(b"0\r\n\r\n")
+            self.error(Answer(connection.getresponse()), status, code)
 
     def test_conditional_reads_and_writes(self):
         target = self.put("key")
@@ -256,8 +255,10 @@ class Uploads(S3Test):
         return answer.headers["etag"] if answer.status == 200 else answer
 
     def complete(self, *parts, headers=None):
+        """parts: (number, ETag), and after them, where it is stated, the part's CRC32."""
         body = "<CompleteMultipartUpload>%s</CompleteMultipartUpload>" % "".join(
-            "<Part><PartNumber>%d</PartNumber><ETag>%s</ETag></Part>" % part for part in parts)
+            "<Part><PartNumber>%d</PartNumber><ETag>%s</ETag>%s</Part>" % (number, etag, "".join(
+                "<ChecksumCRC32>%s</ChecksumCRC32>" % item for item in value)) for number, etag, *value in parts)
         return self.client.s3("POST", "%s?uploadId=%s" % (self.target, self.upload), body.encode(), headers)
 
     def test_an_upload(self):
@@ -302,14 +303,143 @@ class Uploads(S3Test):
                              ("FULL_OBJECT", lambda a, b: checksums.of_pieces("crc32", (self.PART, b"end")))):
             self.upload = self.begin(x_amz_checksum_algorithm="CRC32", x_amz_checksum_type=kind)
             sums = [checksums.of_pieces("crc32", (content,)) for content in (self.PART, b"end")]
-            parts = [(number, self.part(number, content, {"x-amz-checksum-crc32": value}))
+            parts = [(number, self.part(number, content, {"x-amz-checksum-crc32": value}), value)
                      for number, content, value in zip((1, 2), (self.PART, b"end"), sums)]
             self.error(self.part(2, b"end", {"x-amz-checksum-sha1": base64.b64encode(hashlib.sha1(b"end").digest()).decode()}),
                        400, "InvalidRequest")
             self.error(self.complete(*parts, headers={"x-amz-checksum-crc32": "AAAAAA=="}), 400, "BadDigest")
+            self.error(self.complete((1, parts[0][1], "AAAAAA=="), parts[1]), 400, "InvalidPart")
+            other = {"COMPOSITE": "FULL_OBJECT", "FULL_OBJECT": "COMPOSITE"}[kind]
+            self.error(self.complete(*parts, headers={"x-amz-checksum-type": other}), 400, "InvalidRequest")
+            if kind == "COMPOSITE":
+                # Nobody but the client knows what the parts should be.
+                self.error(self.part(2, b"end"), 400, "InvalidRequest")
+                self.error(self.complete(parts[0], parts[1][:2]), 400, "InvalidRequest")
             self.assertEqual(self.complete(*parts).status, 200)
             got = self.client.s3("GET", self.target, headers={"x-amz-checksum-mode": "ENABLED"})
             self.assertEqual((got.headers["x-amz-checksum-crc32"], got.headers["x-amz-checksum-type"]), (wanted(*sums), kind))
+            # A range that is the whole or one part has its checksum, any other has none.
+            size = len(self.PART)
+            for span, value in (("0-", wanted(*sums).partition("-")[0]), ("0-%d" % (size - 1), sums[0]), ("%d-" % size, sums[1]),
+                                ("1-", None), ("%d-" % (size + 1), None), ("0-%d" % size, None)):
+                got = self.client.s3("GET", self.target, headers={"x-amz-checksum-mode": "ENABLED", "range": "bytes=" + span})
+                self.assertEqual((got.status, got.headers.get("x-amz-checksum-crc32")), (206, value), span)
+
+    def test_a_part_without_its_own_checksum_in_the_whole_ones(self):
+        self.upload = self.begin(x_amz_checksum_algorithm="CRC32", x_amz_checksum_type="FULL_OBJECT")
+        self.assertEqual(self.complete((1, self.part(1, b"123456789"))).status, 200)
+        got = self.client.s3("GET", self.target, headers={"x-amz-checksum-mode": "ENABLED"})
+        self.assertEqual(got.headers["x-amz-checksum-crc32"], checksums.of_pieces("crc32", (b"123456789",)))
+
+    def test_default_checksums(self):
+        self.settings(default_checksums=True)
+        value = checksums.of_pieces("crc64nvme", (b"123456789",))
+        self.assertEqual(self.client.s3("PUT", "/%s/key" % BUCKET, b"123456789").headers["x-amz-checksum-crc64nvme"], value)
+        self.assertEqual(self.complete((1, self.part(1, b"123456789"))).status, 200)
+        for target in ("/%s/key" % BUCKET, self.target):
+            got = self.client.s3("GET", target, headers={"x-amz-checksum-mode": "ENABLED"})
+            self.assertEqual((got.headers["x-amz-checksum-crc64nvme"], got.headers["x-amz-checksum-type"]), (value, "FULL_OBJECT"))
+
+    def test_a_list_of_uploads(self):
+        def listed(query=""):
+            answer = markup.parsed(self.client.s3("GET", "/%s?uploads%s" % (BUCKET, query)).body, "ListMultipartUploadsResult")
+            return [(item.findtext("Key"), item.findtext("UploadId")) for item in answer.findall("Upload")], answer
+
+        first = self.upload
+        second = self.begin(x_amz_checksum_algorithm="SHA256")
+        self.target = "/%s/a%%20key" % BUCKET
+        third = self.begin()
+        everything = [("a key", third), ("large", first), ("large", second)]
+        found, answer = listed()
+        self.assertEqual((found, answer.findtext("IsTruncated")), (everything, "false"))
+        self.assertEqual(answer.findall("Upload")[2].findtext("ChecksumAlgorithm"), "SHA256")
+        found, answer = listed("&max-uploads=2")
+        self.assertEqual((found, answer.findtext("IsTruncated")), (everything[:2], "true"))
+        found, answer = listed("&key-marker=%s&upload-id-marker=%s" % (answer.findtext("NextKeyMarker"),
+                                                                     answer.findtext("NextUploadIdMarker")))
+        self.assertEqual((found, answer.findtext("IsTruncated")), (everything[2:], "false"))
+        self.assertEqual(listed("&key-marker=large")[0], [])
+        self.assertEqual(listed("&prefix=a")[0], everything[:1])
+        self.client.s3("DELETE", "%s?uploadId=%s" % (self.target, third))
+        self.assertEqual(listed()[0], everything[1:])
+        self.error(self.client.s3("GET", "/%s?uploads&delimiter=x" % BUCKET), 501, "NotImplemented")
+        self.error(self.client.s3("GET", "/no-bucket?uploads"), 404, "NoSuchBucket")
+
+    def test_a_part_that_is_lost(self):
+        self.faults({"operation": "S3.UploadPart", "contains": "partNumber=2", "lose": True})
+        first, second = self.part(1, self.PART), self.part(2, b"end")
+        self.error(self.complete((1, first), (2, second)), 400, "InvalidPart")
+        self.assertEqual(self.part(2, b"end"), second)
+        self.assertEqual(self.complete((1, first), (2, second)).status, 200)
+
+    def test_a_completion_that_fails_with_200(self):
+        self.faults({"operation": "S3.CompleteMultipartUpload", "error": "InternalError", "message": "Try again.", "status": 200})
+        etag = self.part(1, b"x")
+        self.error(self.complete((1, etag)), 200, "InternalError")
+        self.assertEqual(self.complete((1, etag)).status, 200)
+
+
+class ObjectFaults(S3Test):
+
+    def setUp(self):
+        super().setUp()
+        self.target = self.put("key", x_amz_checksum_crc32=checksums.of_pieces("crc32", (CONTENT,)))
+
+    def get(self, **headers):
+        return self.client.s3("GET", self.target, headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+    def test_an_object_that_changes_between_two_requests(self):
+        self.faults({"operation": "S3.GetObject", "skip": 1, "replace": "another"})
+        etag = self.get().headers["etag"]
+        self.error(self.get(if_match=etag, range="bytes=5-"), 412, "PreconditionFailed")
+        self.assertEqual(self.get().body, b"another")
+        self.faults({"operation": "S3.GetObject", "replace_base64": "/wA="})
+        got = self.get()
+        self.assertEqual((got.body, got.headers["content-type"]), (b"\xff\x00", "binary/octet-stream"))
+        # There is nothing to replace.
+        self.client.s3("DELETE", self.target)
+        self.faults({"operation": "S3.GetObject", "replace": "another"})
+        self.error(self.get(), 404, "NoSuchKey")
+
+    def test_a_transfer_taken_up_again(self):
+        self.faults({"operation": "S3.GetObject", "cut_body": "random", "times": 5}, {"operation": "S3.GetObject"})
+        etag = self.client.send("HEAD", self.target, self.client.sign("HEAD", self.target, service="s3")).headers["etag"]
+        got, positions = b"", []
+        while len(got) < len(CONTENT):
+            positions.append(len(got))
+            connection = self.client.connect()
+            headers = self.client.sign("GET", self.target, b"", {"range": "bytes=%d-" % len(got), "if-match": etag}, "s3")
+            connection.request("GET", self.target, headers=headers)
+            response = connection.getresponse()
+            self.assertEqual(response.getheader("content-range"), "bytes %d-1023/1024" % len(got))
+            try:
+                got += response.read()
+            except http.client.IncompleteRead as error:
+                got += error.partial
+            connection.close()
+        self.assertEqual((got, len(positions)), (CONTENT, 6))
+
+    def test_wrong_checksums_and_lengths(self):
+        self.faults({"operation": "S3.GetObject", "set_headers": {"x-amz-checksum-crc32": "AAAAAA=="}},
+                    {"operation": "S3.GetObject", "set_headers": {"Content-Length": "2000"}, "close": True})
+        got = self.get(x_amz_checksum_mode="ENABLED")
+        self.assertEqual((got.body, got.headers["x-amz-checksum-crc32"]), (CONTENT, "AAAAAA=="))
+        with self.assertRaises(http.client.IncompleteRead):
+            self.get()
+
+    def test_a_large_object_is_cut_without_being_read(self):
+        content = bytes(32 * 1024 * 1024)
+        self.put("large", content)
+        self.faults({"operation": "S3.GetObject", "contains": "large", "cut_body": 20 * 1024 * 1024 + 1},
+                    {"operation": "S3.GetObject", "contains": "large", "drip_body": {"bytes": 4 * 1024 * 1024, "interval": 0.01}})
+        self.target = "/%s/large" % BUCKET
+        with self.assertRaises(http.client.IncompleteRead) as raised:
+            self.get()
+        self.assertEqual(len(raised.exception.partial), 20 * 1024 * 1024 + 1)
+        self.client.close()
+        began = time.monotonic()
+        self.assertEqual(self.get().body, content)
+        self.assertGreaterEqual(time.monotonic() - began, 0.08)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,11 @@ AthenaCalc::Emulator - a local Athena and S3 for one test
   $emulator->clear_log;
   $emulator->force_session($session, 'DEGRADED', 'lost');
   $emulator->put_object('athena-emulator/a/key', $bytes);
+  my $bytes = $emulator->get_object('athena-emulator/a/key');
+  is_deeply([ $emulator->uploads('athena-emulator') ], [], 'no upload is left');
+
+  $emulator->cut_transfers('key', 10);                                      # GetObject broken off at random, ten times
+  $emulator->replace_object('key', 'another', skip => 1);                   # before the second GetObject of it
 
 =head1 DESCRIPTION
 
@@ -36,6 +41,7 @@ use HTTP::Tiny;
 use IPC::Run ();
 use IPC::Open3;
 use JSON::PP;
+use MIME::Base64 qw(encode_base64);
 use PostgreSQL::Test::Utils ();
 
 # Errors are told of the test's own lines.
@@ -200,6 +206,15 @@ sub work_group { my ($self, $name, %changes) = @_; return $self->_control('POST'
 Writes an object. The path is bucket/key, the key percent-encoded where it must be; the region is the bucket's,
 us-east-1 unless given.
 
+=item $emulator->get_object($path, $region), $emulator->uploads($bucket, $region)
+
+An object's bytes; the keys of the uploads in parts that have neither been completed nor aborted.
+
+=item $emulator->cut_transfers($text, $times, %rule), $emulator->replace_object($text, $bytes, %rule)
+
+GetObject with that text in path and query, or in any with '': broken off at a random byte so many times; of an object that
+gets these bytes before the request is carried out. Further members of the rule may follow.
+
 =back
 
 =cut
@@ -210,6 +225,33 @@ sub put_object
 
 	$self->_python('PUT', "/$path", $bytes, $region);
 	return;
+}
+
+sub get_object { my ($self, $path, $region) = @_; return $self->_python('GET', "/$path", '', $region) }
+
+sub uploads
+{
+	my ($self, $bucket, $region) = @_;
+
+	return $self->_python('GET', "/$bucket?uploads", '', $region) =~ m{<Upload><Key>([^<]*)</Key>}g;
+}
+
+sub cut_transfers
+{
+	my ($self, $text, $times, %rule) = @_;
+
+	return $self->fault(operation => 'S3.GetObject', contains => $text, cut_body => 'random', times => $times, %rule);
+}
+
+sub replace_object
+{
+	my ($self, $text, $bytes, %rule) = @_;
+
+	return $self->fault(
+		operation      => 'S3.GetObject',
+		contains       => $text,
+		replace_base64 => encode_base64($bytes, ''),
+		%rule);
 }
 
 sub _control
