@@ -237,6 +237,7 @@ json_check(const char *text, size_t length, JsonValue *value, const char **probl
 	const char *p = start;
 	bool opened = false; /* directly behind a '[' or '{', where the container may close */
 
+	value->start = start;
 	if (p == end)
 	{
 		*problem = "it is empty";
@@ -245,7 +246,7 @@ json_check(const char *text, size_t length, JsonValue *value, const char **probl
 	for (;;)
 	{
 		/* A key first, in an object. */
-		p = skip_space(p, end);
+		value->start = p = skip_space(p, end);
 		if (depth > 0 && in_object[depth - 1] && !(opened && p < end && *p == '}'))
 		{
 			if (p == end || *p != '"')
@@ -256,13 +257,13 @@ json_check(const char *text, size_t length, JsonValue *value, const char **probl
 			p = check_string(p, end, problem);
 			if (p == NULL)
 				return false;
-			p = skip_space(p, end);
+			value->start = p = skip_space(p, end);
 			if (p == end || *p != ':')
 			{
 				*problem = p == end ? "it ends in the middle of an object" : "a colon is missing";
 				return false;
 			}
-			p = skip_space(p + 1, end);
+			value->start = p = skip_space(p + 1, end);
 			opened = false;
 		}
 
@@ -301,7 +302,7 @@ json_check(const char *text, size_t length, JsonValue *value, const char **probl
 		{
 			const char *value_end = p;
 
-			p = skip_space(p, end);
+			value->start = p = skip_space(p, end);
 			if (depth == 0)
 			{
 				if (p != end)

@@ -53,7 +53,7 @@ typedef enum JsonReading
 
 /*
  * Checks a document. True with its value in `value`; false with a few words on what is wrong in
- * `problem`, a constant string.
+ * `problem`, a constant string, and `value->start` at the token that is.
  */
 extern bool json_check(const char *text, size_t length, JsonValue *value, const char **problem);
 
