@@ -2,27 +2,18 @@
  * json_lines.c
  *		JSON Lines from and to COPY's text format. See json_lines.h for the contract.
  *
- * A line is checked once, from end to end; then each member is only a span of it, and what a column wants is copied. Values go as the
- * text that json_populate_record() would hand to the type's input function, and COPY calls that. What is made of parts, an
- * array or a row, is made by json_to_record() and becomes text by the type's output function.
+ * A line is checked once, from end to end; then each member is only a span of it, and what a column wants is copied.
  */
 #include "s3/json_lines.h"
 
-#include "access/htup_details.h"
 #include "aws/json.h"
-#include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
-#include "nodes/execnodes.h"
 #include "nodes/nodeFuncs.h"
+#include "s3/json_column.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
-#include "utils/float.h"
-#include "utils/fmgroids.h"
-#include "utils/json.h"
-#include "utils/lsyscache.h"
 
 /* What is asked of the source below at once, at the least. */
 #define READ_SIZE 65536
@@ -34,28 +25,11 @@
 
 #define LINES_HINT "JSON Lines are one object on each line, as Spark writes them."
 
-/* How the values of a type become text. */
-typedef enum ColumnKind
-{
-	TEXT_COLUMN,   /* strings are read, everything else is taken as it is written */
-	JSON_COLUMN,   /* all is taken as it is written */
-	BINARY_COLUMN, /* strings are base64 */
-	NESTED_COLUMN  /* strings are read, everything else is converted */
-} ColumnKind;
-
 typedef struct Column
 {
-	const char *name;
-	const char *key; /* the name in UTF-8 */
-	size_t key_length;
-	ColumnKind kind;
-	int follower;    /* the column whose member came behind this one's the last time */
+	JsonColumn json;
 	JsonValue value; /* the one on this line */
-
-	/* Of a column that is converted: */
-	TupleDesc row; /* of this column alone */
-	FmgrInfo to_row;
-	FmgrInfo to_text;
+	int follower;    /* the column whose member came behind this one's the last time */
 } Column;
 
 typedef struct JsonLinesSource
@@ -77,264 +51,23 @@ typedef struct JsonLinesSource
 
 	StringInfoData output; /* the line as COPY wants it */
 	int given;             /* how much of it has been read */
-
-	StringInfoData characters; /* of a string with escapes in it */
-	MemoryContext value_context;
 } JsonLinesSource;
 
-static ColumnKind
-column_kind(Oid type)
+static bool
+is_for(const Column *column, JsonValue key)
 {
-	Oid base = getBaseType(type);
-
-	if (base == JSONOID || base == JSONBOID)
-		return JSON_COLUMN;
-	if (base == BYTEAOID)
-		return BINARY_COLUMN;
-	if (type_is_rowtype(base) || OidIsValid(get_element_type(base)))
-		return NESTED_COLUMN;
-	return TEXT_COLUMN;
-}
-
-static void
-prepare_column(Column *column, Form_pg_attribute attribute)
-{
-	Oid output;
-	bool is_varlena;
-
-	column->name = NameStr(attribute->attname);
-	column->key = pg_server_to_any(column->name, (int) strlen(column->name), PG_UTF8);
-	column->key_length = strlen(column->key);
-	column->kind = column_kind(attribute->atttypid);
-	if (column->kind != NESTED_COLUMN)
-		return;
-	column->row = CreateTemplateTupleDesc(1);
-	TupleDescInitEntry(column->row, 1, column->name, attribute->atttypid, attribute->atttypmod, 0);
-	fmgr_info(F_JSON_TO_RECORD, &column->to_row);
-	getTypeOutputInfo(attribute->atttypid, &output, &is_varlena);
-	fmgr_info(output, &column->to_text);
-}
-
-/* Escapes what COPY would take for something else. */
-static void
-put_text(StringInfo out, const char *p, size_t length)
-{
-	const char *end = p + length;
-	const char *run = p;
-
-	for (; p < end; p++)
-	{
-		char letter;
-
-		switch (*p)
-		{
-			case '\\':
-				letter = '\\';
-				break;
-			case '\t':
-				letter = 't';
-				break;
-			case '\n':
-				letter = 'n';
-				break;
-			case '\r':
-				letter = 'r';
-				break;
-			default:
-				continue;
-		}
-		appendBinaryStringInfo(out, run, (int) (p - run));
-		appendStringInfoChar(out, '\\');
-		appendStringInfoChar(out, letter);
-		run = p + 1;
-	}
-	appendBinaryStringInfo(out, run, (int) (end - run));
-}
-
-/* Reads a string with escapes in it, into `lines->characters`. */
-static void
-read_string(JsonLinesSource *lines, const Column *column, JsonValue value)
-{
-	StringInfo characters = &lines->characters;
-	size_t length;
-
-	resetStringInfo(characters);
-	enlargeStringInfo(characters, (int) value.length);
-	switch (json_read_string(value, characters->data, &length))
-	{
-		case JSON_READ:
-			break;
-		case JSON_HAS_NUL:
-			ereport(ERROR, (errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
-							errmsg("the member \"%s\" holds \\u0000, which text cannot hold",
-								   column->name)));
-		default:
-			ereport(ERROR, (errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
-							errmsg("the member \"%s\" holds half of a Unicode surrogate pair",
-								   column->name)));
-	}
-	characters->len = (int) length;
-	characters->data[length] = '\0';
-}
-
-/* A string that is checked holds no control characters: without a backslash it is what COPY wants. */
-static void
-put_string(JsonLinesSource *lines, const Column *column, JsonValue value)
-{
-	if (memchr(value.start, '\\', value.length) == NULL)
-		appendBinaryStringInfo(&lines->output, value.start + 1, (int) value.length - 2);
-	else
-	{
-		read_string(lines, column, value);
-		put_text(&lines->output, lines->characters.data, lines->characters.len);
-	}
-}
-
-/* Base64, or PostgreSQL's hexadecimal form: no base64 begins with a backslash. */
-static void
-put_binary(JsonLinesSource *lines, Column *column, JsonValue value)
-{
-	StringInfo characters = &lines->characters;
-	StringInfo output = &lines->output;
-	bytea *binary;
-	int digits;
-
-	read_string(lines, column, value);
-	if (strncmp(characters->data, "\\x", 2) == 0)
-	{
-		put_text(output, characters->data, characters->len);
-		return;
-	}
-	binary = DatumGetByteaPP(DirectFunctionCall2(
-		binary_decode, PointerGetDatum(cstring_to_text_with_len(characters->data, characters->len)),
-		PointerGetDatum(cstring_to_text("base64"))));
-	digits = (int) VARSIZE_ANY_EXHDR(binary) * 2;
-	appendStringInfoString(output, "\\\\x");
-	enlargeStringInfo(output, digits);
-	hex_encode(VARDATA_ANY(binary), VARSIZE_ANY_EXHDR(binary), output->data + output->len);
-	output->len += digits;
-	output->data[output->len] = '\0';
-}
-
-/* A value's text must be one that the type reads back, whatever the settings are. */
-static char *
-output_text(FmgrInfo *to_text, Datum value)
-{
-	static const struct
-	{
-		const char *name;
-		const char *value;
-	} settings[] = {
-		{"datestyle", "ISO"}, {"intervalstyle", "postgres"}, {"extra_float_digits", "1"}};
-	char *text;
-	int level;
-
-	if (DateStyle == USE_ISO_DATES && IntervalStyle == INTSTYLE_POSTGRES && extra_float_digits > 0)
-		return OutputFunctionCall(to_text, value);
-	level = NewGUCNestLevel();
-	for (size_t i = 0; i < lengthof(settings); i++)
-		(void) set_config_option(settings[i].name, settings[i].value, PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-	text = OutputFunctionCall(to_text, value);
-	AtEOXact_GUC(true, level);
-	return text;
-}
-
-/* A row of this column alone, as json_to_record() makes it of {"name": value}. */
-static Datum
-nested_value(Column *column, JsonValue value, bool *is_null)
-{
-	LOCAL_FCINFO(call, 1);
-	ReturnSetInfo expected = {.type = T_ReturnSetInfo, .expectedDesc = column->row};
-	StringInfoData json;
-	char *text = pg_any_to_server(value.start, (int) value.length, PG_UTF8);
-	HeapTupleData tuple = {0};
-
-	initStringInfo(&json);
-	appendStringInfoSpaces(&json, VARHDRSZ);
-	appendStringInfoChar(&json, '{');
-	escape_json(&json, column->name);
-	appendStringInfoChar(&json, ':');
-	appendBinaryStringInfo(&json, text,
-						   text == value.start ? (int) value.length : (int) strlen(text));
-	appendStringInfoChar(&json, '}');
-	SET_VARSIZE(json.data, json.len);
-
-	InitFunctionCallInfoData(*call, &column->to_row, 1, InvalidOid, NULL, (Node *) &expected);
-	call->args[0].value = PointerGetDatum(json.data);
-	call->args[0].isnull = false;
-	tuple.t_data = DatumGetHeapTupleHeader(FunctionCallInvoke(call));
-	tuple.t_len = HeapTupleHeaderGetDatumLength(tuple.t_data);
-	return heap_getattr(&tuple, 1, column->row, is_null);
-}
-
-static void
-put_nested(JsonLinesSource *lines, Column *column, JsonValue value)
-{
-	bool is_null;
-	Datum datum = nested_value(column, value, &is_null);
-	char *text;
-
-	if (is_null)
-	{
-		appendStringInfoString(&lines->output, "\\N");
-		return;
-	}
-	text = output_text(&column->to_text, datum);
-	text = pg_server_to_any(text, (int) strlen(text), PG_UTF8);
-	put_text(&lines->output, text, strlen(text));
-}
-
-static void
-name_column(void *column)
-{
-	errcontext("column %s", ((Column *) column)->name);
-}
-
-/* What calls functions of PostgreSQL's: in memory of the value's own, and with the column's name in errors. */
-static void
-put_converted(JsonLinesSource *lines, Column *column, JsonValue value,
-			  void (*put)(JsonLinesSource *lines, Column *column, JsonValue value))
-{
-	MemoryContext caller = MemoryContextSwitchTo(lines->value_context);
-	ErrorContextCallback context = {
-		.previous = error_context_stack, .callback = name_column, .arg = column};
-
-	error_context_stack = &context;
-	put(lines, column, value);
-	error_context_stack = context.previous;
-	MemoryContextSwitchTo(caller);
-	MemoryContextReset(lines->value_context);
-}
-
-static void
-put_value(JsonLinesSource *lines, Column *column)
-{
-	JsonValue value = column->value;
-	JsonType type = json_type(value);
-
-	if (type == JSON_ABSENT || type == JSON_NULL)
-		appendBinaryStringInfo(&lines->output, "\\N", 2);
-	else if (type == JSON_STRING && column->kind == BINARY_COLUMN)
-		put_converted(lines, column, value, put_binary);
-	else if (type == JSON_STRING && column->kind != JSON_COLUMN)
-		put_string(lines, column, value);
-	else if (column->kind == NESTED_COLUMN)
-		put_converted(lines, column, value, put_nested);
-	else
-		put_text(&lines->output, value.start, value.length);
+	return json_key_is(key, column->json.key, column->json.key_length);
 }
 
 /* The column that a member is for, or -1. The members of one line are mostly those of the line before, in the same order. */
 static int
 find_column(const JsonLinesSource *lines, JsonValue key, int follower)
 {
-	if (follower < lines->column_count &&
-		json_key_is(key, lines->columns[follower].key, lines->columns[follower].key_length))
+	if (follower < lines->column_count && is_for(&lines->columns[follower], key))
 		return follower;
 	for (int i = 0; i < lines->column_count; i++)
 	{
-		if (json_key_is(key, lines->columns[i].key, lines->columns[i].key_length))
+		if (is_for(&lines->columns[i], key))
 			return i;
 	}
 	return -1;
@@ -485,7 +218,7 @@ next_row(JsonLinesSource *lines)
 	{
 		if (i > 0)
 			appendStringInfoChar(&lines->output, '\t');
-		put_value(lines, &lines->columns[i]);
+		json_column_put(&lines->columns[i].json, lines->columns[i].value, &lines->output);
 	}
 	appendStringInfoChar(&lines->output, '\n');
 	return true;
@@ -510,20 +243,20 @@ json_lines_source(ByteSource *below, TupleDesc descriptor, const List *attnums,
 				  const JsonLinesOptions *options)
 {
 	JsonLinesSource *lines = palloc0(sizeof(JsonLinesSource));
-	ListCell *cell;
+	MemoryContext memory = AllocSetContextCreate(CurrentMemoryContext, "athena_calc JSON value",
+												 ALLOCSET_DEFAULT_SIZES);
 
 	lines->base.read = read_row;
 	lines->below = below;
 	lines->ignore_unknown = options->ignore_unknown;
 	lines->line = options->line != NULL ? options->line : &lines->blank_lines;
-	lines->columns = palloc0(sizeof(Column) * list_length(attnums));
-	foreach(cell, attnums) prepare_column(&lines->columns[lines->column_count++],
-										  TupleDescAttr(descriptor, lfirst_int(cell) - 1));
+	lines->column_count = list_length(attnums);
+	lines->columns = palloc0(sizeof(Column) * (Size) lines->column_count);
+	for (int i = 0; i < lines->column_count; i++)
+		json_column_init(&lines->columns[i].json,
+						 TupleDescAttr(descriptor, list_nth_int(attnums, i) - 1), memory);
 	initStringInfo(&lines->input);
 	initStringInfo(&lines->output);
-	initStringInfo(&lines->characters);
-	lines->value_context =
-		AllocSetContextCreate(CurrentMemoryContext, "value of a JSON line", ALLOCSET_DEFAULT_SIZES);
 	return &lines->base;
 }
 
@@ -659,7 +392,7 @@ json_lines_query(RawStmt *query, const char *text)
 
 		if (i > 0)
 			appendStringInfoString(&wrapper, ", ");
-		if (column_kind(column->atttypid) == BINARY_COLUMN)
+		if (json_column_is_binary(column->atttypid))
 			appendStringInfo(
 				&wrapper,
 				"pg_catalog.translate(pg_catalog.encode(q.%s, 'base64'), E'\\n', '') AS %s", name,
