@@ -1,20 +1,37 @@
 /*
  * json_column.c
  *		Values of JSON as a column's text. See json_column.h for the contract.
+ *
+ * The shape of a type is found once. json_populate_type() would do the same, but is there from PostgreSQL 17 on, and its values would
+ * have to be written out for COPY to read them again.
  */
 #include "s3/json_column.h"
 
-#include "access/htup_details.h"
 #include "catalog/pg_type.h"
-#include "funcapi.h"
 #include "mb/pg_wchar.h"
-#include "nodes/execnodes.h"
 #include "utils/builtins.h"
-#include "utils/float.h"
-#include "utils/fmgroids.h"
-#include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
+
+typedef enum ShapeKind
+{
+	SHAPE_TEXT,
+	SHAPE_JSON,
+	SHAPE_BINARY,
+	SHAPE_ARRAY,
+	SHAPE_ROW
+} ShapeKind;
+
+struct JsonShape
+{
+	ShapeKind kind;
+	const JsonShape *element; /* of an array */
+	char delimiter;           /* between them */
+	JsonColumn *fields;       /* of a row */
+	int field_count;
+};
+
+static const JsonShape *shape_of(Oid type);
 
 bool
 json_column_is_binary(Oid type)
@@ -22,59 +39,220 @@ json_column_is_binary(Oid type)
 	return getBaseType(type) == BYTEAOID;
 }
 
-/* Whether there are binary values in a type: a type cannot be a part of itself, so this ends. */
-static bool
-has_binary(Oid type)
-{
-	Oid base = getBaseType(type);
-	Oid element = get_element_type(base);
-	bool found = false;
-	TupleDesc row;
-
-	if (OidIsValid(element))
-		return has_binary(element);
-	if (!type_is_rowtype(base))
-		return base == BYTEAOID;
-	row = lookup_rowtype_tupdesc(base, -1);
-	for (int i = 0; i < row->natts && !found; i++)
-		found = !TupleDescAttr(row, i)->attisdropped && has_binary(TupleDescAttr(row, i)->atttypid);
-	ReleaseTupleDesc(row);
-	return found;
-}
-
-static JsonColumnKind
-kind_of(Oid type)
-{
-	Oid base = getBaseType(type);
-
-	if (base == JSONOID || base == JSONBOID)
-		return JSON_COLUMN_JSON;
-	if (base == BYTEAOID)
-		return JSON_COLUMN_BINARY;
-	if (type_is_rowtype(base) || OidIsValid(get_element_type(base)))
-		return JSON_COLUMN_NESTED;
-	return JSON_COLUMN_TEXT;
-}
-
 void
-json_column_init(JsonColumn *column, Form_pg_attribute attribute, MemoryContext memory)
+json_column_init(JsonColumn *column, Form_pg_attribute attribute)
 {
-	Oid output;
-	bool is_varlena;
-
 	column->name = NameStr(attribute->attname);
 	column->key = pg_server_to_any(column->name, (int) strlen(column->name), PG_UTF8);
 	column->key_length = strlen(column->key);
-	column->kind = kind_of(attribute->atttypid);
-	column->memory = memory;
-	if (column->kind != JSON_COLUMN_NESTED)
+	column->shape = shape_of(attribute->atttypid);
+}
+
+bool
+json_column_is(const JsonColumn *column, JsonValue key)
+{
+	return json_key_is(key, column->key, column->key_length);
+}
+
+static void
+take_fields(JsonShape *shape, Oid type)
+{
+	TupleDesc row = lookup_rowtype_tupdesc_copy(type, -1);
+
+	shape->fields = palloc(sizeof(JsonColumn) * (Size) row->natts);
+	for (int i = 0; i < row->natts; i++)
+	{
+		if (!TupleDescAttr(row, i)->attisdropped)
+			json_column_init(&shape->fields[shape->field_count++], TupleDescAttr(row, i));
+	}
+}
+
+/* No type is a part of itself, so this ends. */
+static const JsonShape *
+shape_of(Oid type)
+{
+	JsonShape *shape = palloc0(sizeof(JsonShape));
+	Oid base = getBaseType(type);
+	Oid element = get_element_type(base);
+
+	shape->kind = SHAPE_TEXT;
+	if (base == JSONOID || base == JSONBOID)
+		shape->kind = SHAPE_JSON;
+	else if (base == BYTEAOID)
+		shape->kind = SHAPE_BINARY;
+	else if (OidIsValid(element))
+	{
+		int16 length;
+		bool by_value;
+		char alignment;
+		Oid parameter;
+		Oid input;
+
+		shape->kind = SHAPE_ARRAY;
+		shape->element = shape_of(element);
+		get_type_io_data(element, IOFunc_input, &length, &by_value, &alignment, &shape->delimiter,
+						 &parameter, &input);
+	}
+	else if (type_is_rowtype(base))
+	{
+		shape->kind = SHAPE_ROW;
+		take_fields(shape, base);
+	}
+	return shape;
+}
+
+static char *
+read_string(JsonValue value)
+{
+	char *text = palloc(value.length);
+	size_t length;
+
+	switch (json_read_string(value, text, &length))
+	{
+		case JSON_READ:
+			break;
+		case JSON_HAS_NUL:
+			ereport(ERROR, (errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
+							errmsg("the string holds \\u0000, which text cannot hold")));
+		default:
+			ereport(ERROR, (errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
+							errmsg("the string holds half of a Unicode surrogate pair")));
+	}
+	text[length] = '\0'; /* in place of a quote */
+	return text;
+}
+
+/* A text that bytea takes. No base64 begins with a backslash. */
+static char *
+read_binary(JsonValue value)
+{
+	char *text = read_string(value);
+
+	if (strncmp(text, "\\x", 2) == 0)
+		return text;
+	return DatumGetCString(
+		DirectFunctionCall1(byteaout, DirectFunctionCall2(binary_decode, CStringGetTextDatum(text),
+														  CStringGetTextDatum("base64"))));
+}
+
+static char *read_value(const JsonShape *shape, JsonValue value);
+
+/* Appends a part of an array's or a row's literal, which is not null. */
+static void
+append_part(StringInfo out, const JsonShape *shape, JsonValue value)
+{
+	JsonType type = json_type(value);
+
+	if (type == JSON_NUMBER || type == JSON_BOOLEAN)
+	{
+		appendBinaryStringInfo(out, value.start, (int) value.length);
 		return;
-	column->has_binary = has_binary(attribute->atttypid);
-	column->row = CreateTemplateTupleDesc(1);
-	TupleDescInitEntry(column->row, 1, column->name, attribute->atttypid, attribute->atttypmod, 0);
-	fmgr_info(F_JSON_TO_RECORD, &column->to_row);
-	getTypeOutputInfo(attribute->atttypid, &output, &is_varlena);
-	fmgr_info(output, &column->to_text);
+	}
+	appendStringInfoChar(out, '"');
+	for (const char *p = read_value(shape, value); *p != '\0'; p++)
+	{
+		if (*p == '"' || *p == '\\')
+			appendStringInfoChar(out, '\\');
+		appendStringInfoChar(out, *p);
+	}
+	appendStringInfoChar(out, '"');
+}
+
+/* How many dimensions there are: as many as arrays begin before anything else comes. */
+static int
+count_dimensions(JsonValue array)
+{
+	JsonCursor cursor = json_cursor(array);
+	JsonValue first;
+
+	if (json_type(array) != JSON_ARRAY)
+		return 0;
+	return 1 + (json_next_element(&cursor, &first) ? count_dimensions(first) : 0);
+}
+
+/* Whether there is an element in it, at any depth. */
+static bool
+append_array(StringInfo out, const JsonShape *shape, JsonValue array, int dimensions)
+{
+	JsonCursor cursor = json_cursor(array);
+	JsonValue part;
+	bool is_first = true;
+	bool has_elements = false;
+
+	appendStringInfoChar(out, '{');
+	for (; json_next_element(&cursor, &part); is_first = false)
+	{
+		if (!is_first)
+			appendStringInfoChar(out, shape->delimiter);
+		if (json_type(part) == JSON_ARRAY && dimensions > 1)
+		{
+			has_elements |= append_array(out, shape, part, dimensions - 1);
+			continue;
+		}
+		has_elements = true;
+		if (json_type(part) == JSON_NULL)
+			appendStringInfoString(out, "NULL");
+		else
+			append_part(out, shape->element, part);
+	}
+	appendStringInfoChar(out, '}');
+	return has_elements;
+}
+
+/* Members that are no fields are left out, as json_populate_record() does; of two for the same field the last counts. */
+static void
+append_row(StringInfo out, const JsonShape *shape, JsonValue object)
+{
+	JsonValue *values = palloc0(sizeof(JsonValue) * (Size) shape->field_count);
+	JsonCursor cursor = json_cursor(object);
+	JsonValue key;
+	JsonValue value;
+
+	while (json_next_member(&cursor, &key, &value))
+	{
+		for (int i = 0; i < shape->field_count; i++)
+		{
+			if (json_column_is(&shape->fields[i], key))
+				values[i] = value;
+		}
+	}
+	appendStringInfoChar(out, '(');
+	for (int i = 0; i < shape->field_count; i++)
+	{
+		JsonType type = json_type(values[i]);
+
+		if (i > 0)
+			appendStringInfoChar(out, ',');
+		if (type != JSON_ABSENT && type != JSON_NULL)
+			append_part(out, shape->fields[i].shape, values[i]);
+	}
+	appendStringInfoChar(out, ')');
+}
+
+/* The text of a value that is not null. */
+static char *
+read_value(const JsonShape *shape, JsonValue value)
+{
+	JsonType type = json_type(value);
+	StringInfoData literal;
+
+	if (type == JSON_STRING && shape->kind == SHAPE_BINARY)
+		return read_binary(value);
+	if (type == JSON_STRING && shape->kind != SHAPE_JSON)
+		return read_string(value);
+
+	initStringInfo(&literal);
+	if (type == JSON_ARRAY && shape->kind == SHAPE_ARRAY)
+	{
+		/* Without an element there are no dimensions. */
+		if (!append_array(&literal, shape, value, count_dimensions(value)))
+			return pstrdup("{}");
+	}
+	else if (type == JSON_OBJECT && shape->kind == SHAPE_ROW)
+		append_row(&literal, shape, value);
+	else
+		appendBinaryStringInfo(&literal, value.start, (int) value.length);
+	return literal.data;
 }
 
 /* Escapes what COPY would take for something else. */
@@ -113,201 +291,55 @@ put_text(StringInfo out, const char *p, size_t length)
 	appendBinaryStringInfo(out, run, (int) (end - run));
 }
 
-static char *
-read_string(JsonValue value)
-{
-	char *text = palloc(value.length);
-	size_t length;
-
-	switch (json_read_string(value, text, &length))
-	{
-		case JSON_READ:
-			break;
-		case JSON_HAS_NUL:
-			ereport(ERROR, (errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
-							errmsg("the string holds \\u0000, which text cannot hold")));
-		default:
-			ereport(ERROR, (errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
-							errmsg("the string holds half of a Unicode surrogate pair")));
-	}
-	text[length] = '\0'; /* in place of a quote */
-	return text;
-}
-
-/* A text that bytea takes: no base64 begins with a backslash. */
-static char *
-read_binary(JsonValue value)
-{
-	char *text = read_string(value);
-
-	if (strncmp(text, "\\x", 2) == 0)
-		return text;
-	return DatumGetCString(
-		DirectFunctionCall1(byteaout, DirectFunctionCall2(binary_decode, CStringGetTextDatum(text),
-														  CStringGetTextDatum("base64"))));
-}
-
-/*
- * Appends a part of an array's or a row's JSON, its binary values as a text that bytea takes. Without a type it is taken as it is.
- * The parts of an array of many dimensions are arrays with the same elements.
- */
-static void
-append_part(StringInfo json, JsonValue value, Oid type)
-{
-	Oid base = OidIsValid(type) ? getBaseType(type) : InvalidOid;
-	JsonCursor cursor = json_cursor(value);
-	JsonValue part;
-	JsonValue key;
-	char separator;
-
-	if (!OidIsValid(base))
-		appendBinaryStringInfo(json, value.start, (int) value.length);
-	else if (json_type(value) == JSON_STRING && base == BYTEAOID)
-		escape_json(json, read_binary(value));
-	else if (json_type(value) == JSON_ARRAY)
-	{
-		Oid element = get_element_type(base);
-
-		separator = '[';
-		for (; json_next_element(&cursor, &part); separator = ',')
-		{
-			appendStringInfoChar(json, separator);
-			append_part(json, part, OidIsValid(element) ? element : base);
-		}
-		appendStringInfoString(json, separator == '[' ? "[]" : "]");
-	}
-	else if (json_type(value) == JSON_OBJECT && type_is_rowtype(base))
-	{
-		TupleDesc row = lookup_rowtype_tupdesc_copy(base, -1);
-
-		separator = '{';
-		for (; json_next_member(&cursor, &key, &part); separator = ',')
-		{
-			Oid part_type = InvalidOid;
-
-			for (int i = 0; i < row->natts; i++)
-			{
-				Form_pg_attribute attribute = TupleDescAttr(row, i);
-				char *name = pg_server_to_any(NameStr(attribute->attname),
-											  (int) strlen(NameStr(attribute->attname)), PG_UTF8);
-
-				if (json_key_is(key, name, strlen(name)))
-					part_type = attribute->atttypid;
-			}
-			appendStringInfoChar(json, separator);
-			appendBinaryStringInfo(json, key.start, (int) key.length);
-			appendStringInfoChar(json, ':');
-			append_part(json, part, part_type);
-		}
-		appendStringInfoString(json, separator == '{' ? "{}" : "}");
-	}
-	else
-		appendBinaryStringInfo(json, value.start, (int) value.length);
-}
-
-/* A value's text must be one that the type reads back, whatever the settings are. */
-static char *
-output_text(FmgrInfo *to_text, Datum value)
-{
-	static const struct
-	{
-		const char *name;
-		const char *value;
-	} settings[] = {
-		{"datestyle", "ISO"}, {"intervalstyle", "postgres"}, {"extra_float_digits", "1"}};
-	char *text;
-	int level;
-
-	if (DateStyle == USE_ISO_DATES && IntervalStyle == INTSTYLE_POSTGRES && extra_float_digits > 0)
-		return OutputFunctionCall(to_text, value);
-	level = NewGUCNestLevel();
-	for (size_t i = 0; i < lengthof(settings); i++)
-		(void) set_config_option(settings[i].name, settings[i].value, PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-	text = OutputFunctionCall(to_text, value);
-	AtEOXact_GUC(true, level);
-	return text;
-}
-
-/* What json_to_record() makes of {"name": value}. */
-static char *
-convert_nested(JsonColumn *column, JsonValue value)
-{
-	LOCAL_FCINFO(call, 1);
-	ReturnSetInfo expected = {.type = T_ReturnSetInfo, .expectedDesc = column->row};
-	Oid type = TupleDescAttr(column->row, 0)->atttypid;
-	HeapTupleData tuple = {0};
-	StringInfoData json;
-	bool is_null;
-	Datum result;
-	char *text;
-
-	initStringInfo(&json);
-	appendStringInfoChar(&json, '{');
-	escape_json(&json, column->key);
-	appendStringInfoChar(&json, ':');
-	append_part(&json, value, column->has_binary ? type : InvalidOid);
-	appendStringInfoChar(&json, '}');
-
-	InitFunctionCallInfoData(*call, &column->to_row, 1, InvalidOid, NULL, (Node *) &expected);
-	call->args[0].value = CStringGetTextDatum(pg_any_to_server(json.data, json.len, PG_UTF8));
-	call->args[0].isnull = false;
-	tuple.t_data = DatumGetHeapTupleHeader(FunctionCallInvoke(call));
-	tuple.t_len = HeapTupleHeaderGetDatumLength(tuple.t_data);
-	result = heap_getattr(&tuple, 1, column->row, &is_null);
-	Assert(!is_null); /* for the value is none */
-	text = output_text(&column->to_text, result);
-	return pg_server_to_any(text, (int) strlen(text), PG_UTF8);
-}
-
-static char *
-convert(JsonColumn *column, JsonValue value)
-{
-	if (json_type(value) != JSON_STRING)
-		return convert_nested(column, value);
-	if (column->kind == JSON_COLUMN_BINARY)
-		return read_binary(value);
-	return read_string(value);
-}
-
 static void
 name_column(void *column)
 {
-	errcontext("column %s", ((JsonColumn *) column)->name);
+	errcontext("column %s", ((const JsonColumn *) column)->name);
 }
 
 static void
-put_converted(JsonColumn *column, JsonValue value, StringInfo out)
+put_read(const JsonColumn *column, JsonValue value, StringInfo out, MemoryContext memory)
 {
-	MemoryContext caller = MemoryContextSwitchTo(column->memory);
-	ErrorContextCallback context = {error_context_stack, name_column, column};
+	MemoryContext caller = MemoryContextSwitchTo(memory);
+	ErrorContextCallback context = {error_context_stack, name_column, (void *) column};
 	char *text;
 
 	error_context_stack = &context;
-	text = convert(column, value);
+	text = read_value(column->shape, value);
 	error_context_stack = context.previous;
 	put_text(out, text, strlen(text));
 	MemoryContextSwitchTo(caller);
-	MemoryContextReset(column->memory);
+	MemoryContextReset(memory);
 }
 
 void
-json_column_put(JsonColumn *column, JsonValue value, StringInfo out)
+json_column_put(const JsonColumn *column, JsonValue value, StringInfo out, MemoryContext memory)
 {
-	JsonType type = json_type(value);
+	ShapeKind kind = column->shape->kind;
 
-	if (type == JSON_ABSENT || type == JSON_NULL)
-		appendBinaryStringInfo(out, "\\N", 2);
-	else if (type == JSON_STRING && column->kind != JSON_COLUMN_JSON)
+	switch (json_type(value))
 	{
-		/* A checked string has no control characters: without a backslash it is what COPY wants. */
-		if (column->kind != JSON_COLUMN_BINARY && memchr(value.start, '\\', value.length) == NULL)
-			appendBinaryStringInfo(out, value.start + 1, (int) value.length - 2);
-		else
-			put_converted(column, value, out);
+		case JSON_ABSENT:
+		case JSON_NULL:
+			appendBinaryStringInfo(out, "\\N", 2);
+			return;
+		case JSON_STRING:
+			/* A checked string has no control characters: without a backslash it is what COPY wants. */
+			if (kind == SHAPE_JSON)
+				put_text(out, value.start, value.length);
+			else if (kind != SHAPE_BINARY && memchr(value.start, '\\', value.length) == NULL)
+				appendBinaryStringInfo(out, value.start + 1, (int) value.length - 2);
+			else
+				put_read(column, value, out, memory);
+			return;
+		case JSON_ARRAY:
+		case JSON_OBJECT:
+			if (kind == SHAPE_ARRAY || kind == SHAPE_ROW)
+				put_read(column, value, out, memory);
+			else
+				put_text(out, value.start, value.length);
+			return;
+		default:
+			appendBinaryStringInfo(out, value.start, (int) value.length);
 	}
-	else if (column->kind == JSON_COLUMN_NESTED)
-		put_converted(column, value, out);
-	else
-		put_text(out, value.start, value.length);
 }

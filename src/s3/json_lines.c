@@ -51,23 +51,18 @@ typedef struct JsonLinesSource
 
 	StringInfoData output; /* the line as COPY wants it */
 	int given;             /* how much of it has been read */
+	MemoryContext memory;  /* what a value takes on its way there */
 } JsonLinesSource;
-
-static bool
-is_for(const Column *column, JsonValue key)
-{
-	return json_key_is(key, column->json.key, column->json.key_length);
-}
 
 /* The column that a member is for, or -1. The members of one line are mostly those of the line before, in the same order. */
 static int
 find_column(const JsonLinesSource *lines, JsonValue key, int follower)
 {
-	if (follower < lines->column_count && is_for(&lines->columns[follower], key))
+	if (follower < lines->column_count && json_column_is(&lines->columns[follower].json, key))
 		return follower;
 	for (int i = 0; i < lines->column_count; i++)
 	{
-		if (is_for(&lines->columns[i], key))
+		if (json_column_is(&lines->columns[i].json, key))
 			return i;
 	}
 	return -1;
@@ -218,7 +213,8 @@ next_row(JsonLinesSource *lines)
 	{
 		if (i > 0)
 			appendStringInfoChar(&lines->output, '\t');
-		json_column_put(&lines->columns[i].json, lines->columns[i].value, &lines->output);
+		json_column_put(&lines->columns[i].json, lines->columns[i].value, &lines->output,
+						lines->memory);
 	}
 	appendStringInfoChar(&lines->output, '\n');
 	return true;
@@ -243,8 +239,6 @@ json_lines_source(ByteSource *below, TupleDesc descriptor, const List *attnums,
 				  const JsonLinesOptions *options)
 {
 	JsonLinesSource *lines = palloc0(sizeof(JsonLinesSource));
-	MemoryContext memory = AllocSetContextCreate(CurrentMemoryContext, "athena_calc JSON value",
-												 ALLOCSET_DEFAULT_SIZES);
 
 	lines->base.read = read_row;
 	lines->below = below;
@@ -254,9 +248,11 @@ json_lines_source(ByteSource *below, TupleDesc descriptor, const List *attnums,
 	lines->columns = palloc0(sizeof(Column) * (Size) lines->column_count);
 	for (int i = 0; i < lines->column_count; i++)
 		json_column_init(&lines->columns[i].json,
-						 TupleDescAttr(descriptor, list_nth_int(attnums, i) - 1), memory);
+						 TupleDescAttr(descriptor, list_nth_int(attnums, i) - 1));
 	initStringInfo(&lines->input);
 	initStringInfo(&lines->output);
+	lines->memory = AllocSetContextCreate(CurrentMemoryContext, "athena_calc JSON value",
+										  ALLOCSET_DEFAULT_SIZES);
 	return &lines->base;
 }
 

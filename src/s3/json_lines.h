@@ -16,22 +16,23 @@
 
 typedef struct JsonLinesOptions
 {
-	bool ignore_unknown; /* members that are no column are left out; else they are errors */
-	uint64 *
-		line; /* the count of the lines of whoever reads, raised by one for each blank line; NULL for none */
+	/* Members that are no column are left out; else they are errors. */
+	bool ignore_unknown;
+	/* The count of the lines of whoever reads, raised by one for each blank line; NULL for none. */
+	uint64 *line;
 } JsonLinesOptions;
 
 /*
  * Turns one object's JSON Lines into COPY's text format in UTF-8, with its defaults (tab, \N, backslash): one line for each JSON
- * object, its fields the columns `attnums` of `descriptor`, in that order. The descriptor and the source below must last as
- * long as the stage, whose memory is that of CurrentMemoryContext: that of the longest line.
+ * object, its fields the columns `attnums` of `descriptor`, in that order (json_column.h has the rules for values). A member that is
+ * not there is NULL; of two with one name the last counts. The descriptor and the source below must last as long as the
+ * stage, which is in CurrentMemoryContext and takes the memory of the longest line.
  *
  * A read gives no more than one line, so the reader's count of lines is that of the line that the stage is at: an error here, or
  * later in COPY, has the right one in its context. Blank lines give nothing, and are counted in `options.line`.
  *
  * Throws 22P04 where a line is no JSON object, 22021 where it is no UTF-8, 42703 for a member that is no column, 54000 for a line
- * of a gigabyte, 22P05 and 22P02 for escapes that are no characters of text, and what json_to_record() throws for a value that
- * is no array or row of a column's type.
+ * of a gigabyte, and what json_column_put() throws.
  */
 extern ByteSource *json_lines_source(ByteSource *below, TupleDesc descriptor, const List *attnums,
 									 const JsonLinesOptions *options);
