@@ -503,6 +503,23 @@ COMMENT ON FUNCTION athena_calc.s3_delete_objects(text) IS
 	'Deletes an object, or with a / at the end of the URI all under that folder, never a whole bucket; how many. It is not undone by ROLLBACK. https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html';
 
 --
+-- Between tables and S3
+--
+
+CREATE FUNCTION athena_calc.copy_from_s3(
+	target regclass,
+	uri text,
+	columns text[] DEFAULT NULL,
+	format text DEFAULT 'csv',
+	options jsonb DEFAULT '{}'
+)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'athena_calc_copy_from_s3'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION athena_calc.copy_from_s3(regclass, text, text[], text, jsonb) IS
+	'Copies an object, or with a / at the end of the URI every data object under that folder, into a table, each by a COPY FROM of its own, all rows or none; how many rows. The format is csv, text, binary or json (JSON Lines); options are those of COPY FROM by name. https://www.postgresql.org/docs/current/sql-copy.html';
+
+--
 -- Accounts, and what is wrong with a set-up
 --
 

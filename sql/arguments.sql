@@ -53,6 +53,12 @@ SELECT r.* FROM unnest(ARRAY[
     'SELECT athena_calc.s3_list_objects(''s3://bucket'', 0)',
     'SELECT athena_calc.s3_get_object(''s3://bucket'')',
     'SELECT athena_calc.s3_delete_objects(''s3://bucket/'')',
+    'SELECT athena_calc.copy_from_s3(NULL, ''s3://bucket/key'')',
+    'SELECT athena_calc.copy_from_s3(''pg_class'', NULL)',
+    'SELECT athena_calc.copy_from_s3(''pg_class'', ''bucket/key'')',
+    'SELECT athena_calc.copy_from_s3(''pg_class'', ''s3://bucket/key'', columns => ''{}'')',
+    'SELECT athena_calc.copy_from_s3(''pg_class'', ''s3://bucket/key'', format => ''parquet'')',
+    'SELECT athena_calc.copy_from_s3(''pg_class'', ''s3://bucket/key'', options => ''[]'')',
     'SELECT athena_calc.invoke(NULL)',
     'SELECT athena_calc.invoke(''GetWorkGroup'', NULL)']) AS statement,
     LATERAL pg_temp.refused(statement) r;

@@ -24,7 +24,7 @@ SELECT t.typname AS type, d.description IS NOT NULL AS comment, count(*) AS colu
 -- Arguments in their order, with their defaults.
 SELECT p.proname AS function, pg_get_function_arguments(p.oid) AS arguments
   FROM pg_proc p
- WHERE p.pronamespace = 'athena_calc'::regnamespace AND p.proname ~ '^(start|list|calculation|invoke|check|wait|acquire|run|s3)'
+ WHERE p.pronamespace = 'athena_calc'::regnamespace AND p.proname ~ '^(start|list|calculation|invoke|check|wait|acquire|run|s3|copy)'
  ORDER BY p.proname COLLATE "C", 2;
 
 -- The view, and what it asks.

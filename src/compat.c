@@ -4,7 +4,11 @@
  */
 #include "compat.h"
 
+#include "access/sysattr.h"
+#include "executor/executor.h"
+#include "parser/parse_relation.h"
 #include "storage/ipc.h"
+#include "storage/lockdefs.h"
 
 static shmem_startup_hook_type next_startup_hook = NULL;
 static void (*attach_memory)(void) = NULL;
@@ -43,4 +47,26 @@ preload_shared_memory(void (*request)(void), void (*attach)(void))
 	attach_memory = attach;
 	next_startup_hook = shmem_startup_hook;
 	shmem_startup_hook = startup_hook;
+}
+
+void
+check_insert_rights(ParseState *pstate, Relation relation, List *columns)
+{
+	ParseNamespaceItem *item =
+		addRangeTableEntryForRelation(pstate, relation, RowExclusiveLock, NULL, false, false);
+#if PG_VERSION_NUM >= 160000
+	RTEPermissionInfo *rights = item->p_perminfo;
+#else
+	RangeTblEntry *rights = item->p_rte;
+#endif
+	ListCell *cell;
+
+	rights->requiredPerms = ACL_INSERT;
+	foreach(cell, columns) rights->insertedCols =
+		bms_add_member(rights->insertedCols, lfirst_int(cell) - FirstLowInvalidHeapAttributeNumber);
+#if PG_VERSION_NUM >= 160000
+	(void) ExecCheckPermissions(pstate->p_rtable, pstate->p_rteperminfos, true);
+#else
+	(void) ExecCheckRTPerms(pstate->p_rtable, true);
+#endif
 }

@@ -15,6 +15,7 @@
 #include "catalog/pg_foreign_server.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "parser/parse_node.h"
 #if PG_VERSION_NUM < 170000
 #include "storage/backendid.h"
 #else
@@ -29,6 +30,7 @@
 #include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/wait_event.h"
 #if PG_VERSION_NUM >= 180000
 #include "storage/waiteventset.h"
@@ -66,6 +68,12 @@ check_server_usage(Oid server, Oid user, const char *name)
 	if (result != ACLCHECK_OK)
 		aclcheck_error(result, OBJECT_FOREIGN_SERVER, name);
 }
+
+/*
+ * Throws 42501 unless the user may INSERT into these columns of a relation (a list of their numbers); the relation is the
+ * only one of `pstate` then.
+ */
+extern void check_insert_rights(ParseState *pstate, Relation relation, List *columns);
 
 /* How many backends there may be, and the number of this one, from 0 on. */
 static inline int

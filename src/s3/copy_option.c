@@ -5,7 +5,7 @@
 #include "s3/copy_option.h"
 
 #include "commands/copy.h"
-#include "commands/defrem.h"
+#include "common/string.h"
 #include "mb/pg_wchar.h"
 #include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"

@@ -160,6 +160,7 @@ like($output{'doc/reference.md'}, qr/^Athena\|6\nSpark\|5$/m, 'printed JSON beco
 like($output{'doc/reference.md'}, qr/^42\n/m, 'code_s3_uri in the reference');
 like($output{'README.md'}, qr{^s3://a-bucket/orders/in/may.csv\|20\|id,amount\n1,10\n2,32\n}m, 'the README puts an object and reads it');
 like($output{'doc/reference.md'}, qr/^id,name\n1,K.+ln\n2,.+/m, 's3_get_object in the reference');
+like($output{'doc/reference.md'}, qr/^1\|K.+ln\n2\|/m, 'copy_from_s3 in the reference');
 like($output{'doc/reference.md'}, qr/^SP005\nAthena StartCalculationExecution failed: .*\nexception: \w+\n.*^Start another/ms,
 	'an error in the reference');
 is($athena->value(q{SELECT count(*) FROM athena_calc.list_sessions()
@@ -230,7 +231,7 @@ sub normalize
 
 	$text =~ s/\binteger\b/int/g;
 	$text =~ s/\btimestamp with time zone\b/timestamptz/g;
-	$text =~ s/::[a-z][\w.]*//g;
+	$text =~ s/::[a-z][\w.]*(\[\])?//g;
 	$text =~ s/([(,] ?)IN /$1/g;
 	$text =~ s/\s+/ /g;
 	$text =~ s/ ?([(),]) ?/$1/g;
