@@ -112,7 +112,7 @@ is_marker(const char *name)
 }
 
 static void
-add_object(CopyFromS3 *copy, const char *key, const char *etag)
+add_object(CopyFromS3 *copy, const char *key, const char *etag, int64 size)
 {
 	if (copy->object_count == copy->object_capacity)
 	{
@@ -122,7 +122,7 @@ add_object(CopyFromS3 *copy, const char *key, const char *etag)
 				? palloc(sizeof(S3Object) * copy->object_capacity)
 				: repalloc_huge(copy->objects, sizeof(S3Object) * (Size) copy->object_capacity);
 	}
-	copy->objects[copy->object_count++] = (S3Object){key, etag};
+	copy->objects[copy->object_count++] = (S3Object){key, etag, size};
 }
 
 /* A list's row; a list has memory of its own for a page. */
@@ -132,17 +132,13 @@ collect_object(const S3Listed *listed, void *context)
 	CopyFromS3 *copy = context;
 	size_t folder_length = strlen(copy->uri.key);
 
-	if (strncmp(listed->key, copy->uri.key, folder_length) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROTOCOL_VIOLATION),
-				 errmsg("S3 ListObjectsV2 failed: the answer has an object of another folder")));
 	copy->is_empty = false;
 	if (listed->size != 0 && !is_marker(listed->key + folder_length))
 	{
 		MemoryContext before = MemoryContextSwitchTo(copy->memory);
 
-		add_object(copy, pstrdup(listed->key),
-				   listed->etag != NULL && listed->etag[0] != '\0' ? pstrdup(listed->etag) : NULL);
+		add_object(copy, pstrdup(listed->key), listed->etag != NULL ? pstrdup(listed->etag) : NULL,
+				   Max(listed->size, 0));
 		MemoryContextSwitchTo(before);
 	}
 	return true;
@@ -153,7 +149,7 @@ find_objects(CopyFromS3 *copy)
 {
 	if (!copy->is_folder)
 	{
-		add_object(copy, copy->uri.key, NULL);
+		add_object(copy, copy->uri.key, NULL, 0);
 		return;
 	}
 	copy->is_empty = true;
