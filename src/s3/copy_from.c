@@ -162,9 +162,10 @@ find_objects(CopyFromS3 *copy)
 }
 
 /*
- * COPY stops at a line "\." without a word, in csv before 18, too; rows behind it would be lost. So there must be nothing
- * more, neither in COPY's buffers (which are one, unless the encoding is converted) nor in the object. Reading to the end
- * also has the length and the checksum verified.
+ * COPY stops at a line "\." without a word, and rows behind it would be lost. So in text there must be nothing more, neither in
+ * COPY's buffers (which are one, unless the encoding is converted) nor in the object. In csv, whose end is marked by nobody,
+ * it is a value that should be quoted, and is not by Spark; from 18 on COPY takes it for one. Reading to the end also has
+ * the length and the checksum verified.
  */
 static void
 check_end(CopyFromS3 *copy, CopyFromState state)
@@ -174,16 +175,20 @@ check_end(CopyFromS3 *copy, CopyFromState state)
 				   (is_one ? 0 : state->raw_buf_len - state->raw_buf_index);
 	char byte;
 
-	/* Of the binary format COPY checks it. */
-	if ((copy->options.format == COPY_OPTION_BINARY || buffered == 0) &&
-		read_source(copy, &byte, 1) == 0)
-		return;
-	ereport(ERROR, (errcode(ERRCODE_BAD_COPY_FILE_FORMAT),
-					errmsg("there is more after the end-of-data marker in line " UINT64_FORMAT,
-						   (uint64) state->cur_lineno),
-					copy->options.format == COPY_OPTION_CSV
-						? errhint("A line of \"\\.\" ends the data; as a value it must be quoted.")
-						: 0));
+	if (copy->options.format == COPY_OPTION_CSV)
+	{
+		if (!copy->has_ended)
+			ereport(ERROR,
+					(errcode(ERRCODE_BAD_COPY_FILE_FORMAT),
+					 errmsg("line " UINT64_FORMAT " is \"\\.\", which ends the data before "
+							"PostgreSQL 18",
+							(uint64) state->cur_lineno),
+					 errhint("As a value it must be quoted. The format json has no such line.")));
+	}
+	else if (buffered > 0 || read_source(copy, &byte, 1) > 0)
+		ereport(ERROR, (errcode(ERRCODE_BAD_COPY_FILE_FORMAT),
+						errmsg("there is more after the end-of-data marker in line " UINT64_FORMAT,
+							   (uint64) state->cur_lineno)));
 }
 
 static void

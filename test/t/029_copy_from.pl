@@ -11,6 +11,7 @@ use Encode qw(encode);
 use IO::Compress::Gzip qw(gzip $GzipError);
 use IPC::Cmd qw(can_run);
 use IPC::Run qw(run);
+use JSON::PP qw(encode_json);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -152,13 +153,20 @@ for my $case ([ 'near', "1\tx\n\\.\n2\ty\n" ], [ 'CRLF', "1\tx\r\n\\.\r\n2\ty\r\
 }
 SKIP:
 {
-	skip 'csv has no end-of-data marker since 18', 3 if $version >= 180000;
-	my $error = error_of('t', put('marker', "1,x\n\\.\n2,y\n"));
-	is($error->{sqlstate}, '22P04', 'a csv whose value looks like one');
+	skip 'csv has no end-of-data marker since 18', 5 if $version >= 180000;
+	for my $case ([ 'in the midst', "x\n\\.\ny\n" ], [ 'at the end', "x\n\\.\n" ], [ 'in another encoding', "x\n\\.\ny\n", encoding => 'LATIN1' ])
+	{
+		my ($name, $content, %options) = @$case;
+		my $error = error_of('t', put('marker', $content), columns => '{s}', options => encode_json(\%options));
+
+		is($error->{sqlstate}, '22P04', "a csv whose value is no end-of-data marker: $name");
+	}
+	my $error = error_of('t', put('marker', "x\n\\.\ny\n"), columns => '{s}');
+	like($error->{message}, qr/^line 2 is "\\\."/, 'says so');
 	like($error->{hint}, qr/quoted/, 'with a hint');
-	is(error_of('t', put('marker', "x\n\\.\ny\n"), columns => '{s}', options => '{"encoding": "LATIN1"}')->{sqlstate}, '22P04',
-		'also where the encoding is converted');
 }
+is(copy('t', put('marker', qq{x\n"\\."\n\\.y\n"a\n\\.\n"}), columns => '{s}'), 4, 'but quoted, and within a line, it is a value');
+$main->query('DELETE FROM t');
 is(count('t'), 0, 'nothing is left of any');
 
 # 2. Options
