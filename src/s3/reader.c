@@ -7,7 +7,7 @@
  */
 #include "s3/reader.h"
 
-#include "aws/encoding.h"
+#include "s3/answer.h"
 #include "s3/checksum.h"
 #include "s3/request.h"
 #include "settings.h"
@@ -374,13 +374,14 @@ read_current(ByteSource *source, char *buffer, size_t size)
 
 		if (!slot->call.is_done && http_peek(&slot->call.call.exchange, &so_far))
 		{
-			AwsError *error = &slot->call.call.error;
+			AwsError error = {0};
 			size_t length;
 
 			if (!slot->has_head)
-				read_head(slot, error, &so_far);
-			if (error->sqlstate != 0)
-				aws_call_raise(&slot->call.call);
+				read_head(slot, &error, &so_far);
+			if (error.sqlstate != 0)
+				aws_error_raise(&error, &s3_service, slot->call.request.operation,
+								slot->call.call.attempts);
 			length = take_bytes(slot, &so_far, buffer, size);
 			if (length > 0)
 				return length;
