@@ -14,6 +14,7 @@
 #include "s3/json_column.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
+#include "utils/plancache.h"
 
 /* What is asked of the source below at once, at the least. */
 #define READ_SIZE 65536
