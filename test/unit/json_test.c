@@ -352,6 +352,38 @@ test_invalid(void)
 	}
 }
 
+/* Where a document is wrong: at the token that is. */
+static void
+test_places(void)
+{
+	static const struct
+	{
+		const char *text;
+		ptrdiff_t place;
+	} cases[] = {
+		{"", 0},
+		{"  nul", 2},
+		{"1 2", 2},
+		{"{\"a\":1,}", 7},
+		{"{\"a\":1 2}", 7},
+		{"{\"a\" 1}", 5},
+		{"{\"a\": \"\\x\"}", 6},
+		{"{\"a\": 01}", 7},
+		{"{\"a\": [1, ]}", 10},
+		{"{\"\\x\": 1}", 1},
+		{"[{\"a\":1", 7},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		Document document = document_open(cases[i].text, strlen(cases[i].text));
+
+		tap_is_int(document.value.start - document.text, cases[i].place, "where %s is wrong",
+				   cases[i].text);
+		document_close(&document);
+	}
+}
+
 static void
 test_control_characters(void)
 {
@@ -1202,6 +1234,7 @@ main(void)
 {
 	test_valid();
 	test_invalid();
+	test_places();
 	test_control_characters();
 	test_utf8();
 	test_nesting();
