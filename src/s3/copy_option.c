@@ -274,6 +274,10 @@ copy_option_enter_encoding(const CopyOptions *options)
 	if (options->format == COPY_OPTION_BINARY && pg_get_client_encoding() != options->encoding)
 		(void) set_config_option("client_encoding", pg_encoding_to_char(options->encoding),
 								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	/* Binary values within arrays and rows are in this form, which no base64 looks like. */
+	if (options->format == COPY_OPTION_JSON)
+		(void) set_config_option("bytea_output", "hex", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+								 true, 0, false);
 	return level;
 }
 
