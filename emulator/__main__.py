@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import secrets
 import shutil
 import signal
 import sys
@@ -22,9 +23,10 @@ from .metadata import ContainerService, MetadataService
 from .objects import ObjectStore
 from .s3 import S3Service
 from .server import Server, Service
-from .sessions import SessionManager
+from .sessions import SPARK_STORE, SessionManager
 from .settings import Settings
 from .sts import StsService
+from .webhdfs import WebHdfsService
 from .work_groups import WorkGroups
 
 DEFAULT_CREDENTIALS = "AKIDEXAMPLE:wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
@@ -174,8 +176,15 @@ def run(options: argparse.Namespace, state_directory: str, stop: threading.Event
         faults.clear()
         settings.reset()
         store.clear(buckets)
+        webhdfs.clear()
         keys.clear()
         journal.reset()
+
+    # What only the sessions' Spark is served by: a port of its own, without TLS and log.
+    secret = secrets.token_urlsafe(16)
+    webhdfs = WebHdfsService(store, secret)
+    spark_server = Server([Service("webhdfs", webhdfs.operation_name, webhdfs.verify, webhdfs.handle, webhdfs.refuse)],
+                          Faults(), Journal(), settings, lambda request: (None, None), None, None)
 
     server = Server(services, faults, journal, settings, verifier.claimed_signer,
                     Control(faults, settings, journal, manager, work_groups, reset) if options.control else None, context)
@@ -183,6 +192,7 @@ def run(options: argparse.Namespace, state_directory: str, stop: threading.Event
     endpoint = "%s://%s:%d" % ("https" if options.tls else "http",
                                "[%s]" % options.host if ":" in options.host else options.host, port)
     environment.update(session_environment(endpoint, options.region, credentials[0], authority))
+    environment[SPARK_STORE] = "127.0.0.1:%d/%s" % (spark_server.listen("127.0.0.1", 0), secret)
     if authority is not None:
         print("certificate authority %s" % authority)
     print("listening on %s" % endpoint, flush=True)

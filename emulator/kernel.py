@@ -6,8 +6,8 @@ Python than the emulator's. A frame is four bytes of length (big endian) and tha
 request {"started": id} and {"ended": id, "error": null or one line, "interrupted": bool}.
 
 The name ``spark`` is a SparkSession, made when code first uses it; SPARK_PROPERTIES in the environment is a JSON object of
-its configuration. A cell may begin with a line ``%%pyspark`` or ``%%sql``:
-https://docs.aws.amazon.com/athena/latest/ug/notebooks-spark-magics.html
+its configuration, SPARK_STORE the host, port and path where the buckets of its s3:// are (webhdfs.py). A cell may begin with a
+line ``%%pyspark`` or ``%%sql``: https://docs.aws.amazon.com/athena/latest/ug/notebooks-spark-magics.html
 """
 
 import sys
@@ -16,6 +16,7 @@ import sys
 sys.path[0] = ""
 
 import builtins  # noqa: E402
+import http.client  # noqa: E402
 import importlib.util  # noqa: E402
 import json  # noqa: E402
 import linecache  # noqa: E402
@@ -29,6 +30,7 @@ import traceback  # noqa: E402
 import types  # noqa: E402
 
 SPARK_PROPERTIES = "ATHENA_EMULATOR_SPARK_PROPERTIES"
+SPARK_STORE = "ATHENA_EMULATOR_SPARK_STORE"
 
 # One process on this machine, and nothing that others could reach.
 SPARK_CONFIGURATION = {
@@ -38,7 +40,27 @@ SPARK_CONFIGURATION = {
     "spark.driver.host": "127.0.0.1",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
+    # Each bucket is a table of mounts with one entry: where its objects are.
+    # https://hadoop.apache.org/docs/stable/hadoop-project-dist/hadoop-hdfs/ViewFsOverloadScheme.html
+    "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.viewfs.ViewFileSystemOverloadScheme",
+    "spark.hadoop.fs.s3a.impl": "org.apache.hadoop.fs.viewfs.ViewFileSystemOverloadScheme",
 }
+
+
+def bucket_mounts():
+    """The entries of Hadoop's configuration for all buckets there are."""
+    host, _, path = os.environ.get(SPARK_STORE, "").partition("/")
+    if not host:
+        return {}
+    # Not urllib, which would ask a proxy.
+    connection = http.client.HTTPConnection(host, timeout=60)
+    try:
+        connection.request("GET", "/webhdfs/v1/%s?op=LISTSTATUS" % path)
+        found = json.loads(connection.getresponse().read())["FileStatuses"]["FileStatus"]
+    finally:
+        connection.close()
+    return {"fs.viewfs.mounttable.%s.linkFallback" % bucket["pathSuffix"]:
+            "webhdfs://%s/%s/%s" % (host, path, bucket["pathSuffix"]) for bucket in found}
 
 
 def make_spark():
@@ -52,7 +74,8 @@ def make_spark():
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     from pyspark.sql import SparkSession
     builder = SparkSession.builder
-    configuration = {**SPARK_CONFIGURATION, "spark.sql.warehouse.dir": os.path.abspath("spark-warehouse"),
+    mounts = {"spark.hadoop." + name: value for name, value in bucket_mounts().items()}
+    configuration = {**SPARK_CONFIGURATION, **mounts, "spark.sql.warehouse.dir": os.path.abspath("spark-warehouse"),
                      **json.loads(os.environ.get(SPARK_PROPERTIES, "{}"))}
     for name, value in configuration.items():
         builder = builder.config(name, value)
@@ -144,6 +167,12 @@ class Kernel:
         self._main.spark = self._spark
         return self._spark
 
+    def _mount_new_buckets(self):
+        if self._spark is not None and self._spark.sparkContext._jsc is not None:
+            configuration = self._spark.sparkContext._jsc.hadoopConfiguration()
+            for name, value in bucket_mounts().items():
+                configuration.set(name, value)
+
     def _redirect(self, stdout_fd, stderr_fd):
         for stream in {sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__}:
             try:
@@ -163,6 +192,7 @@ class Kernel:
         try:
             self._interruptible = True
             self._reply({"started": request["id"]})
+            self._mount_new_buckets()
             self._execute(request["id"], request["code"])
             self._interruptible = False
         except BaseException as exception:

@@ -178,6 +178,17 @@ class ObjectStore:
         if removed is not None:
             os.unlink(removed.path)
 
+    def rename(self, bucket: str, key: str, new_bucket: str, new_key: str) -> None:
+        """Gives an object another key, as no client of S3 can. Raises AwsError NoSuchBucket or NoSuchKey."""
+        with self._lock:
+            target = self._bucket(new_bucket).objects
+            stored = self._bucket(bucket).objects.pop(key, None)
+            if stored is None:
+                raise no_such_key(key)
+            replaced, target[new_key] = target.get(new_key), stored
+        if replaced is not None:
+            os.unlink(replaced.path)
+
     def listing(self, bucket: str, prefix: str, delimiter: str, after: str,
                 limit: int) -> Tuple[List[Tuple[str, Optional[StoredObject]]], bool]:
         """One page of a list in the order of the names' UTF-8, and whether there is more.
@@ -212,7 +223,7 @@ class ObjectStore:
             return self._upload(bucket, key, upload_id)
 
     def uploads(self, bucket: str) -> List[Upload]:
-        """The uploads that have not ended, in the order of their keys, then of their beginning. Raises AwsError NoSuchBucket."""
+        """The uploads that have not ended, ordered by key, then by their beginning. Raises AwsError NoSuchBucket."""
         with self._lock:
             return sorted(self._bucket(bucket).uploads.values(), key=lambda upload: (upload.key, upload.begun))
 

@@ -432,7 +432,7 @@ class S3Service:
         sums = checksums.verified(content, fields)
         if upload.algorithm is not None:
             name = checksums.HEADER + upload.algorithm
-            # https://github.com/versity/versitygw/issues/1342: only a composite checksum needs those of the parts from the client.
+            # Only a composite one needs those of the parts from the client: https://github.com/versity/versitygw/issues/1342
             if name not in sums and (sums or upload.checksum_type == checksums.COMPOSITE):
                 actual = next((given[len(checksums.HEADER):] for given in sums), "null")
                 raise AwsError("InvalidRequest", "Checksum Type mismatch occurred, expected checksum Type: %s, actual "
@@ -491,8 +491,8 @@ class S3Service:
             raise AwsError("InvalidRequest", "The provided 'x-amz-mp-object-size' header value does not match what was "
                            "computed.", 400)
         if request.fields.get("x-amz-checksum-type", upload.checksum_type).upper() != upload.checksum_type:
-            raise AwsError("InvalidRequest", "The upload was created using the %s checksum mode. The complete request must use "
-                           "the same checksum mode." % upload.checksum_type, 400)
+            raise AwsError("InvalidRequest", "The upload was created using the %s checksum mode. The complete request must "
+                           "use the same checksum mode." % upload.checksum_type, 400)
         sums = {}
         algorithm = upload.algorithm or (checksums.DEFAULT if self._settings.default_checksums else None)
         if algorithm is not None:
@@ -541,8 +541,8 @@ def byte_range(header: Optional[str], size: int) -> Optional[Tuple[int, int]]:
 def range_checksums(stored: StoredObject, span: Tuple[int, int]) -> Dict[str, str]:
     """The checksum headers of an answer to a range: only the whole object and a single part have any.
 
-    https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html, "Part-level checksums"; that a
-    composite checksum then comes without the number of parts: https://github.com/boto/botocore/issues/3346
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html, "Part-level checksums"; that
+    a composite checksum then comes without the number of parts: https://github.com/boto/botocore/issues/3346
     """
     first, last = span
     if (first, last) == (0, stored.size - 1):
@@ -726,9 +726,9 @@ def _chosen_parts(upload: Upload, wanted: ElementTree.Element) -> List[Part]:
                            "uploaded, or the specified entity tag may not match the part's entity tag.", 400, {
                                "UploadId": upload.id, "PartNumber": str(number), "ETag": etag})
         if upload.algorithm is not None and upload.checksum_type == checksums.COMPOSITE and not given:
-            raise AwsError("InvalidRequest", "The upload was created using a %s checksum. The complete request must include the "
-                           "checksum for each part. It was missing for part %d in the request." % (upload.algorithm, number),
-                           400)
+            raise AwsError("InvalidRequest", "The upload was created using a %s checksum. The complete request must include "
+                           "the checksum for each part. It was missing for part %d in the request."
+                           % (upload.algorithm, number), 400)
         parts.append(part)
     for number, part in list(zip(numbers, parts))[:-1]:
         if part.size < objects.MIN_PART_BYTES:

@@ -23,8 +23,9 @@ ENDED_SESSION_STATES = ("TERMINATED", "FAILED")
 ENDED_CALCULATION_STATES = ("COMPLETED", "FAILED", "CANCELED")
 MAX_REASON_CHARACTERS = 1024
 
-# How kernel.py, which imports nothing of the emulator, is told of SparkProperties.
+# How kernel.py, which imports nothing of the emulator, is told of SparkProperties, and where Spark finds the objects.
 SPARK_PROPERTIES = "ATHENA_EMULATOR_SPARK_PROPERTIES"
+SPARK_STORE = "ATHENA_EMULATOR_SPARK_STORE"
 DEFAULT_IDLE_TIMEOUT_MINUTES = 20
 DEFAULT_MAX_CONCURRENT_DPUS = 20
 
