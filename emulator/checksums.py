@@ -9,6 +9,7 @@ import base64
 import binascii
 import functools
 import hashlib
+import operator
 import zlib
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
@@ -24,8 +25,14 @@ DEFAULT = "crc64nvme"
 _NO_ALGORITHMS = ("mode", "algorithm", "type")
 
 
+# Blocks of up to 2**18 and at least 2**10 bytes are folded: what is larger leaves the processor's cache, what is smaller is
+# not worth it. Folding ends with 2**6 rows.
+_LARGEST_BLOCK, _SMALLEST_BLOCK, _LAST_ROWS = 18, 10, 6
+
+
 @functools.lru_cache(maxsize=None)
 def _crc_table(polynomial: int) -> List[int]:
+    """What a byte makes of a register of zeros."""
     table = []
     for value in range(256):
         for _ in range(8):
@@ -34,23 +41,79 @@ def _crc_table(polynomial: int) -> List[int]:
     return table
 
 
+@functools.lru_cache(maxsize=None)
+def _moved(size: int, polynomial: int, power: int) -> Tuple[int, ...]:
+    """What 2**power bytes of zeros make of a register with one bit set, for each bit."""
+    if power == 0:
+        table = _crc_table(polynomial)
+        return tuple(bit >> 8 ^ table[bit & 255] for bit in (1 << index for index in range(8 * size)))
+    half = _moved(size, polynomial, power - 1)
+    return tuple(functools.reduce(operator.xor, (half[index] for index in range(8 * size) if bits >> index & 1))
+                 for bits in half)
+
+
+@functools.lru_cache(maxsize=None)
+def _translations(size: int, polynomial: int, power: int) -> List[List[bytes]]:
+    """The same for bytes: [j][i] translates byte j of a register to what it adds to byte i, 2**power bytes later."""
+    moved = _moved(size, polynomial, power)
+    translations = []
+    for byte in range(size):
+        values = [0]
+        for bit in moved[8 * byte:8 * byte + 8]:
+            values += [value ^ bit for value in values]
+        together = b"".join(value.to_bytes(size, "little") for value in values)
+        translations.append([together[index::size] for index in range(size)])
+    return translations
+
+
 class _Crc:
-    """A cyclic redundancy check with all bits reflected and inverted, byte by byte: slow, some megabytes a second."""
+    """A cyclic redundancy check with all bits reflected and inverted, with hashlib's interface: some 100 megabytes a second.
+
+    Byte by byte it would be a seventh of that. So a large block is folded: its first half, moved by the length of a half, is
+    added to the second, which then has the checksum of the whole; and so on. Columns of bytes go through bytes.translate.
+    """
 
     def __init__(self, size: int, polynomial: int):
         self._size = size
-        self._table = _crc_table(polynomial)
+        self._polynomial = polynomial
         self._ones = (1 << 8 * size) - 1
         self._value = self._ones
 
     def update(self, data: bytes) -> None:
-        value, table = self._value, self._table
+        position = 0
+        for power in range(_LARGEST_BLOCK, _SMALLEST_BLOCK - 1, -1):
+            while len(data) - position >= 1 << power:
+                self._fold(data[position:position + (1 << power)], power)
+                position += 1 << power
+        self._add(data[position:])
+
+    def digest(self) -> bytes:
+        return (self._value ^ self._ones).to_bytes(self._size, "big")
+
+    def _add(self, data: Iterable[int]) -> None:
+        value, table = self._value, _crc_table(self._polynomial)
         for byte in data:
             value = value >> 8 ^ table[(value ^ byte) & 255]
         self._value = value
 
-    def digest(self) -> bytes:
-        return (self._value ^ self._ones).to_bytes(self._size, "big")
+    def _fold(self, block: bytes, power: int) -> None:
+        size = self._size
+        # The register adds to the first bytes, and is empty then.
+        block = (int.from_bytes(block[:size], "little") ^ self._value).to_bytes(size, "little") + block[size:]
+        columns = [block[index::size] for index in range(size)]
+        while len(columns[0]) > 1 << _LAST_ROWS:
+            power -= 1
+            half = len(columns[0]) // 2
+            translations = _translations(size, self._polynomial, power)
+            folded = []
+            for index in range(size):
+                total = int.from_bytes(columns[index][half:], "little")
+                for column, translation in zip(columns, translations):
+                    total ^= int.from_bytes(column[:half].translate(translation[index]), "little")
+                folded.append(total.to_bytes(half, "little"))
+            columns = folded
+        self._value = 0
+        self._add(byte for row in zip(*columns) for byte in row)
 
 
 class _Crc32:

@@ -38,6 +38,8 @@ def send_with_fault(sock: socket.socket, response: Response, rule: Rule) -> None
     reset = rule.get("reset", False)
     if rule.get("endless", False):
         _send_endless(sock, response, rule)
+    elif "processing" in rule:
+        _send_while_processing(sock, response, rule.get("processing"))
     elif "raw_base64" in rule:
         _send_slowly(sock, (base64.b64decode(rule.get("raw_base64")),), rule.get("drip"))
         if rule.get("close", True):
@@ -127,6 +129,24 @@ def _send_slowly(sock: socket.socket, pieces: Iterable[bytes], drip: Optional[di
             if left == 0:
                 time.sleep(drip.get("interval", 0))
                 left = size
+
+
+def _send_while_processing(sock: socket.socket, response: Response, processing: dict) -> None:
+    body = b"".join(response.pieces())
+    begin = body.find(b"?>") + len(b"?>") if body.startswith(b"<?xml") else 0
+    response.headers["Transfer-Encoding"] = "chunked"
+    sock.sendall(response.head())
+
+    def send_chunk(data: bytes) -> None:
+        if data:
+            sock.sendall(b"%x\r\n%s\r\n" % (len(data), data))
+
+    send_chunk(body[:begin])
+    for _ in range(processing.get("spaces", 1)):
+        time.sleep(processing.get("interval", 0))
+        send_chunk(b" ")
+    send_chunk(body[begin:])
+    sock.sendall(b"0\r\n\r\n")
 
 
 def _send_endless(sock: socket.socket, response: Response, rule: Rule) -> None:

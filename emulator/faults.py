@@ -49,6 +49,11 @@ def _is_drip(value: Any) -> bool:
         and _is_count(value.get("bytes", 1)) and value.get("bytes", 1) > 0 and _is_number(value.get("interval", 0))
 
 
+def _is_processing(value: Any) -> bool:
+    return isinstance(value, dict) and set(value) <= {"spaces", "interval"} \
+        and _is_count(value.get("spaces", 1)) and _is_number(value.get("interval", 0))
+
+
 def _is_cut(value: Any) -> bool:
     return value == RANDOM or _is_count(value)
 
@@ -76,6 +81,7 @@ _KEYS: Dict[str, Any] = {
     "stall": (_is_flag, "true or false"),
     "drip": (_is_drip, "{\"bytes\": n, \"interval\": seconds}"),
     "drip_body": (_is_drip, "{\"bytes\": n, \"interval\": seconds}"),
+    "processing": (_is_processing, "{\"spaces\": n, \"interval\": seconds}"),
     "endless": (_is_flag, "true or false"),
     "endless_text": (lambda value: _is_text(value) and value != "", "a text that is not empty"),
     "chunked": (_is_flag, "true or false"),

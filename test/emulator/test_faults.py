@@ -223,6 +223,7 @@ class Faults(EmulatorTest):
                             ({"operation": "*", "status": "500"}, "status"), ({"operation": "*", "drop": "now"}, "drop"),
                             ({"operation": "*", "times": -1}, "times"), ({"operation": "*", "raw_base64": "?"}, "raw_base64"),
                             ({"operation": "*", "drip": {"bytes": 0}}, "drip"), ({"operation": "*", "cut": "now"}, "cut"),
+                            ({"operation": "*", "processing": True}, "processing"),
                             ({"operation": "GetSession", "replace": "x"}, "S3")):
             answer = self.client.send("POST", "/_emulator/faults", {"host": "x"}, json.dumps([rule]).encode())
             self.assertEqual(answer.status, 400)
