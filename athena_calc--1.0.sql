@@ -502,6 +502,13 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION athena_calc.s3_delete_objects(text) IS
 	'Deletes an object, or with a / at the end of the URI all under that folder, never a whole bucket; how many. It is not undone by ROLLBACK. https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html';
 
+CREATE FUNCTION athena_calc.copy_to_s3(query text, uri text, format text DEFAULT 'csv', options jsonb DEFAULT '{}')
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'athena_calc_copy_to_s3'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION athena_calc.copy_to_s3(text, text, text, jsonb) IS
+	'Writes the rows of a query to an object, or with a / at the end of the URI to objects of a folder, as csv, text, binary or json; how many rows. The query runs with the rights of the caller. Options are those of COPY TO, overwrite, compression and max_object_size. Nothing is visible until all is written; it is not undone by ROLLBACK.';
+
 --
 -- Between tables and S3
 --
