@@ -302,12 +302,21 @@ is_replaced(const CopyTo *to, const char *key)
 	return number >= 0 && number < to->objects && strcmp(key, object_key(to, number)) == 0;
 }
 
+static void
+tell_written(void *context)
+{
+	(void) context;
+	errcontext("all rows are written; deleting what was in the folder before");
+}
+
 /* Readers would take what is left of an earlier copy for a part of this one. */
 static void
 delete_former(CopyTo *to, Former *former)
 {
+	ErrorContextCallback callback = {error_context_stack, tell_written, NULL};
 	int left = 0;
 
+	error_context_stack = &callback;
 	for (int i = 0; i < former->count; i++)
 	{
 		if (!is_replaced(to, former->keys[i]))
@@ -316,6 +325,7 @@ delete_former(CopyTo *to, Former *former)
 	for (int first = 0; first < left; first += S3_MAX_DELETE)
 		s3_delete_keys(to->uri.bucket, (const char *const *) former->keys + first,
 					   Min(left - first, S3_MAX_DELETE));
+	error_context_stack = callback.previous;
 }
 
 /*

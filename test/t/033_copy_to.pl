@@ -282,6 +282,13 @@ is(error_of('SELECT 1/0 FROM item', "$bucket/old/", 'csv', overwrite => \1)->{sq
 is(join('', objects('old/')), copied('SELECT id FROM item', 'FORMAT csv'), 'leaves what was there');
 unlike(written(), qr/Put|Delete|Complete/, 'untouched');
 
+$athena->fault(operation => 'S3.DeleteObjects', status => 403, error => 'AccessDenied', times => undef);
+$error = error_of('VALUES (7)', "$bucket/old/", 'csv', overwrite => \1);
+$athena->clear_faults;
+is($error->{sqlstate}, '42501', 'what is there may not be deleted');
+like($error->{context}, qr/all rows are written/, 'that is said, for all the rest is done');
+is(get("$bucket/old/part-00000.csv"), "7\n", 'the rows are there');
+
 # Those are seen before the query runs
 $athena->query('CREATE SEQUENCE ran');
 is(sqlstate_of(q{SELECT nextval('ran')}, "$bucket/$_", 'csv'), '42710', "before the query runs: $_") for 'exists', 'old/';
