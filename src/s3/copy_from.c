@@ -238,7 +238,7 @@ copy_objects(CopyFromS3 *copy)
 static void
 copy_all(CopyFromS3 *copy)
 {
-	int level = copy_option_enter_encoding(&copy->options);
+	int level = copy_option_enter_settings(&copy->options);
 
 	copy->outer = innermost;
 	innermost = copy;
@@ -252,7 +252,7 @@ copy_all(CopyFromS3 *copy)
 		innermost = copy->outer;
 		if (copy->reader != NULL)
 			s3_reader_close(copy->reader);
-		copy_option_leave_encoding(level);
+		copy_option_leave_settings(level);
 	}
 	PG_END_TRY();
 }

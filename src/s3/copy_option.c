@@ -267,7 +267,7 @@ copy_option_read(const char *format, Jsonb *options, bool is_from, const CopyOpt
 }
 
 int
-copy_option_enter_encoding(const CopyOptions *options)
+copy_option_enter_settings(const CopyOptions *options)
 {
 	int level = NewGUCNestLevel();
 
@@ -282,7 +282,7 @@ copy_option_enter_encoding(const CopyOptions *options)
 }
 
 void
-copy_option_leave_encoding(int level)
+copy_option_leave_settings(int level)
 {
 	AtEOXact_GUC(true, level);
 }

@@ -57,10 +57,10 @@ extern void copy_option_read(const char *format, Jsonb *options, bool is_from,
 							 const CopyOption *own, int own_count, CopyOptions *result);
 
 /*
- * The binary format has text in the client's encoding, whatever the options say: PostgreSQL's functions for types look
- * there. So the client's encoding is set for the time of the copy. Gives what to end it with, on errors too.
+ * Settings for the time of the copy. The binary format has text in the client's encoding, whatever the options say:
+ * PostgreSQL's functions for types look there. Gives what to end them with, on errors too.
  */
-extern int copy_option_enter_encoding(const CopyOptions *options);
-extern void copy_option_leave_encoding(int level);
+extern int copy_option_enter_settings(const CopyOptions *options);
+extern void copy_option_leave_settings(int level);
 
 #endif

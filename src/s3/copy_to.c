@@ -322,9 +322,7 @@ delete_former(CopyTo *to, Former *former)
 		if (!is_replaced(to, former->keys[i]))
 			former->keys[left++] = former->keys[i];
 	}
-	for (int first = 0; first < left; first += S3_MAX_DELETE)
-		s3_delete_keys(to->uri.bucket, (const char *const *) former->keys + first,
-					   Min(left - first, S3_MAX_DELETE));
+	s3_delete_keys(to->uri.bucket, (const char *const *) former->keys, left);
 	error_context_stack = callback.previous;
 }
 
@@ -406,6 +404,7 @@ copy_rows(CopyTo *to, const char *query)
 
 	end_object(to);
 	s3_writer_finish(to->writer);
+	to->writer = NULL;
 	delete_former(to, &former);
 	return rows;
 }
@@ -482,7 +481,7 @@ athena_calc_copy_to_s3(PG_FUNCTION_ARGS)
 {
 	CopyTo *to = palloc0(sizeof(CopyTo));
 	uint64 rows = 0;
-	int encoding_level;
+	int level;
 
 	read_arguments(fcinfo, to);
 	to->object_memory =
@@ -491,17 +490,19 @@ athena_calc_copy_to_s3(PG_FUNCTION_ARGS)
 		AllocSetContextCreate(CurrentMemoryContext, "athena_calc writing", ALLOCSET_DEFAULT_SIZES);
 	to->buffer = palloc(BUFFER_SIZE);
 	initStringInfo(&to->header);
-	encoding_level = copy_option_enter_encoding(&to->options);
+	level = copy_option_enter_settings(&to->options);
 	PG_TRY();
 	{
 		rows = copy_rows(to, text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	}
-	PG_FINALLY();
+	PG_CATCH();
 	{
+		copy_option_leave_settings(level);
 		if (to->writer != NULL)
-			s3_writer_close(to->writer);
-		copy_option_leave_encoding(encoding_level);
+			s3_writer_give_up(to->writer);
+		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	copy_option_leave_settings(level);
 	PG_RETURN_INT64(rows);
 }
