@@ -22,6 +22,8 @@
 /* From this on a refused signature is the clock's fault; AWS allows five minutes. */
 #define CLOCK_SKEW_SECONDS (4 * 60)
 
+#define HTTP_STATUS_INTERNAL_ERROR 500
+
 /* Instead of the hash of a body that the signature leaves out. */
 #define UNSIGNED_BODY "UNSIGNED-PAYLOAD"
 
@@ -269,6 +271,28 @@ is_success(const HttpResponse *response)
 	return response->status >= 200 && response->status < 300;
 }
 
+/*
+ * Whether an answer of 200 is an error all the same. S3 sends spaces first, to keep the connection.
+ * https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
+ */
+static bool
+hides_error(const AwsCall *call, const HttpResponse *response)
+{
+	static const char space[] = " \t\r\n";
+	const char *document = response->body;
+
+	if (!call->may_hide_error)
+		return false;
+	document += strspn(document, space);
+	if (strncmp(document, "<?xml", 5) == 0)
+	{
+		document += strcspn(document, ">");
+		document += *document == '>';
+		document += strspn(document, space);
+	}
+	return strncmp(document, "<Error", 6) == 0 && strchr("> \t\r\n", document[6]) != NULL;
+}
+
 /* Whether a failed attempt is worth another. */
 static RetryReason
 reason_to_retry(AwsCall *call, const HttpResponse *response)
@@ -280,7 +304,8 @@ reason_to_retry(AwsCall *call, const HttpResponse *response)
 				return RETRY_CLOCK_SKEW;
 			if (!call->error.from_service && response->status < 500 && response->status != 429)
 				return RETRY_NEVER;
-			return retry_reason(response->status,
+			return retry_reason(is_success(response) ? HTTP_STATUS_INTERNAL_ERROR
+													 : response->status,
 								call->error.exception != NULL ? call->error.exception : "");
 		case HTTP_UNREACHABLE:
 		case HTTP_BROKEN:
@@ -298,7 +323,7 @@ finish(HttpExchange *exchange, const HttpResponse *response, void *context)
 	AwsRun *run = context;
 	RetryReason reason;
 
-	if (response->outcome == HTTP_ANSWERED && is_success(response))
+	if (response->outcome == HTTP_ANSWERED && is_success(response) && !hides_error(call, response))
 	{
 		retry_quota_give(&quota, call->last_retry);
 		memset(&call->error, 0, sizeof(call->error));

@@ -203,6 +203,7 @@ start(S3Run *run, S3Call *call, int64 pause)
 	call->call.header_count = request->header_count;
 	call->call.body = request->body != NULL ? request->body : "";
 	call->call.body_length = request->body_length;
+	call->call.may_hide_error = request->may_hide_error;
 	call->call.unsigned_body = request->unsigned_body && endpoint->tls;
 	call->call.is_patient = request->is_patient;
 	call->call.window = request->window;

@@ -25,6 +25,7 @@ typedef struct S3Request
 	int header_count;
 	const char *body; /* NULL for none */
 	size_t body_length;
+	bool may_hide_error; /* as in an AwsCall */
 	bool unsigned_body; /* TLS alone protects the body, where there is TLS: it need not be hashed */
 	bool is_patient;    /* these two as in an HttpRequest */
 	size_t window;

@@ -470,6 +470,7 @@ start_completion(S3Writer *writer, Upload *upload)
 		.header_count = writer->overwrite ? 0 : 1,
 		.body = xml.data,
 		.body_length = xml.len,
+		.may_hide_error = true,
 	};
 	upload->call.answer = read_completed;
 	s3_run_start(writer->run, &upload->call, 0);

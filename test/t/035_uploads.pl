@@ -1,0 +1,243 @@
+# Uploads, under copy_to_s3: large objects go in parts and are visible at once, whatever goes wrong on the way; how a statement
+# that ends early takes back what it has begun; in memory that does not grow.
+
+use strict;
+use warnings;
+
+use AthenaCalc::Test;
+use Digest::MD5 qw(md5_hex);
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+# What is promised is 50 ms; the machine may be busy with something else.
+use constant BOUND_MS => 500;
+
+my $athena = AthenaCalc::Test->new();
+my $bucket = 'athena-emulator';
+my $main   = $athena->session_backend;
+
+$main->query("SET athena_calc.request_timeout = '2s'");
+
+# A query with so many rows of 100 bytes each, line ends included, and what comes of it.
+sub rows { return "SELECT rpad(i::text, 99, 'x') FROM generate_series(1, $_[0]) i" }
+
+sub bytes
+{
+	my ($count) = @_;
+
+	return join '', map { $_ . ('x' x (99 - length)) . "\n" } 1 .. $count;
+}
+
+sub copy_sql { return 'SELECT athena_calc.copy_to_s3($1, $2)' }
+
+# Copies; the error, with SQLSTATE 00000 for none.
+sub copy
+{
+	my ($count, $key, $options) = @_;
+
+	$athena->clear_log;
+	return $main->error('SELECT athena_calc.copy_to_s3($1, $2, options => $3)', rows($count), "s3://$bucket/$key", $options // '{}');
+}
+
+sub operations { return map { $_->{operation} =~ /^S3\.(.*)/ ? $1 : () } $athena->requests }
+sub how_many { my ($operation) = @_; return scalar grep { $_ eq $operation } operations() }
+sub open_uploads { return [ $athena->emulator->uploads($bucket) ] }
+sub exists_already { return $main->value('SELECT count(*) FROM athena_calc.s3_list_objects($1)', "s3://$bucket/$_[0]") }
+
+sub is_copied
+{
+	my ($error, $count, $key, $what) = @_;
+
+	is($error->{sqlstate}, '00000', $what) or diag($error->{message}, $error->{detail} // '');
+	is(md5_hex($athena->emulator->get_object("$bucket/$key")), md5_hex(bytes($count)), 'the object is what was written');
+	is_deeply(open_uploads(), [], 'no upload is left');
+	$main->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$bucket/$key");
+	return;
+}
+
+sub is_not_copied
+{
+	my ($error, $key, $sqlstate, $what) = @_;
+
+	is($error->{sqlstate}, $sqlstate, "$what: " . ($error->{message} // ''));
+	is(exists_already($key), 0, 'there is no object');
+	is_deeply(open_uploads(), [], 'no upload is left');
+	return;
+}
+
+# 1. How it is sent
+
+is_copied(copy(10, 'out/small'), 10, 'out/small', 'a small object');
+is_copied(copy(0, 'out/empty'), 0, 'out/empty', 'an empty one');
+copy(80_000, 'out/8mb');
+is_deeply([ operations() ], [ 'HeadObject', 'PutObject' ], 'what fits into a part is one request, after a look');
+is_copied(copy(300_000, 'out/large'), 300_000, 'out/large', 'an object of 30 MB');
+copy(300_000, 'out/large');
+is_deeply([ operations() ], [ 'HeadObject', 'CreateMultipartUpload', ('UploadPart') x 4, 'CompleteMultipartUpload' ], 'has four parts');
+my ($log) = grep { $_->{operation} eq 'S3.UploadPart' } $athena->requests;
+ok($log->{headers}{'x-amz-checksum-crc32'}, 'each with a checksum');
+is(copy(10, 'out/large')->{sqlstate}, '42710', 'an object that exists is not written over');
+is_deeply([ operations() ], ['HeadObject'], 'and nothing is sent for it');
+is_copied(copy(200_000, 'out/large', '{"overwrite": true}'), 200_000, 'out/large', 'unless that is wanted');
+
+# One that comes into being meanwhile: S3 itself refuses then.
+for my $count (10, 200_000)
+{
+	$athena->fault(operation => 'S3.HeadObject', error => 'NotFound', status => 404);
+	$athena->emulator->put_object("$bucket/out/raced", 'mine');
+	my $error = copy($count, 'out/raced');
+	is($error->{sqlstate}, '42710', 'an object that was not there at first is not written over');
+	is($athena->emulator->get_object("$bucket/out/raced"), 'mine', 'it stays as it is');
+	is_deeply(open_uploads(), [], 'no upload is left');
+	$main->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$bucket/out/raced");
+}
+$athena->fault(operation => 'S3.HeadObject', status => 403, headers => { 'Content-Length' => '0' });
+is_copied(copy(10, 'out/unseen'), 10, 'out/unseen', 'who may not look may write');
+for my $operation (qw(PutObject CompleteMultipartUpload))
+{
+	my $count = $operation eq 'PutObject' ? 10 : 200_000;
+
+	$athena->fault(operation => "S3.$operation", error => 'NotImplemented', status => 501);
+	is_copied(copy($count, 'out/unconditional'), $count, 'out/unconditional', "an S3 whose $operation knows no condition");
+	is(how_many($operation), 2, 'gets it without');
+}
+
+# 2. Parts and answers that are lost
+
+$athena->fault(operation => 'S3.UploadPart', drop => 'before', skip => 1);
+$athena->fault(operation => 'S3.UploadPart', drop => 'after');
+$athena->fault(operation => 'S3.UploadPart', error => 'SlowDown', status => 503);
+$athena->fault(operation => 'S3.UploadPart', error => 'InternalError', status => 500);
+is_copied(copy(400_000, 'out/parts'), 400_000, 'out/parts', 'parts that are lost are sent again');
+is(how_many('UploadPart'), 5 + 4, 'each by itself');
+$athena->clear_faults;
+
+$athena->fault(operation => 'S3.UploadPart', hang => \1, skip => 2);
+my $since = time;
+is_copied(copy(400_000, 'out/hangs'), 400_000, 'out/hangs', 'so is one that gets no answer within request_timeout');
+cmp_ok(time - $since, '>', 1.9, sprintf('%.1f s', time - $since));
+
+$athena->fault(operation => 'S3.CompleteMultipartUpload', drop => 'after');
+is_copied(copy(200_000, 'out/completed'), 200_000, 'out/completed', 'a completion whose answer is lost was one');
+is(how_many('CompleteMultipartUpload'), 2, 'though it was asked for again');
+$athena->fault(operation => 'S3.PutObject', drop => 'after');
+is_copied(copy(10, 'out/put'), 10, 'out/put', 'so it is with a small object');
+$athena->fault(operation => 'S3.CompleteMultipartUpload', error => 'InternalError', status => 200);
+is_copied(copy(200_000, 'out/internal'), 200_000, 'out/internal', 'an error that comes as a success is tried again');
+$athena->fault(operation => 'S3.CompleteMultipartUpload', error => 'InternalError', status => 200, times => undef);
+is_not_copied(copy(200_000, 'out/internal'), 'out/internal', '58000', 'and is an error if it stays');
+$athena->clear_faults;
+$athena->fault(operation => 'S3.CompleteMultipartUpload', processing => 0.5);
+is_copied(copy(200_000, 'out/slow'), 200_000, 'out/slow', 'a completion that takes a while');
+
+$athena->fault(operation => 'S3.UploadPart', lose => \1, skip => 1);
+is_not_copied(copy(200_000, 'out/lost'), 'out/lost', 'SP000', 'a part that S3 has lost');
+$athena->fault(operation => 'S3.UploadPart', set_headers => { ETag => undef });
+is_not_copied(copy(200_000, 'out/untagged'), 'out/untagged', '08P01', 'a part without an ETag');
+$athena->fault(operation => 'S3.CreateMultipartUpload', status => 200, body => '<InitiateMultipartUploadResult/>');
+is_not_copied(copy(200_000, 'out/unnamed'), 'out/unnamed', '08P01', 'an upload without an ID');
+$athena->fault(operation => 'S3.UploadPart', error => 'AccessDenied', status => 403, skip => 1);
+is_not_copied(copy(400_000, 'out/denied'), 'out/denied', '42501', 'a part that is refused');
+$athena->clear_faults;
+
+# 3. Folders: all objects or none
+
+my $folder = '{"max_object_size": "9MB"}';
+is(copy(300_000, 'folder/', $folder)->{sqlstate}, '00000', 'a folder of several objects');
+is(exists_already('folder/'), 4, 'four of them');
+is(how_many('CompleteMultipartUpload'), 4, 'all visible at the end');
+my @order = grep { /^(UploadPart|CompleteMultipartUpload)$/ } operations();
+is_deeply([ grep { $_ eq 'CompleteMultipartUpload' } @order[ -4 .. -1 ] ], [ ('CompleteMultipartUpload') x 4 ], 'after all parts');
+is(join('', map { $athena->emulator->get_object("$bucket/folder/part-0000$_.csv") } 0 .. 3), bytes(300_000), 'with all rows in order');
+$main->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$bucket/folder/");
+
+$athena->fault(operation => 'S3.CompleteMultipartUpload', error => 'AccessDenied', status => 403, skip => 2, times => undef);
+is_not_copied(copy(300_000, 'folder/', $folder), 'folder/', '42501', 'of which the third is refused');
+is(how_many('DeleteObject'), 2, 'the two that were complete are deleted');
+is(how_many('AbortMultipartUpload'), 2, 'the others are taken back');
+$athena->clear_faults;
+
+# 4. A statement that ends early
+
+for my $phase (
+	[ 'while rows are made', "SELECT rpad(i::text, 99, 'x'), CASE WHEN i > 200000 THEN pg_sleep(0.1) END FROM generate_series(1, 300000) i", 'UploadPart' ],
+	[ 'while parts are under way', rows(400_000), 'UploadPart', operation => 'S3.UploadPart', hang => \1, times => undef ],
+	[ 'while it is completed',     rows(200_000), 'CompleteMultipartUpload', operation => 'S3.CompleteMultipartUpload', hang => \1, times => undef ])
+{
+	my ($what, $query, $operation, @fault) = @$phase;
+
+	for my $end ('pg_cancel_backend', 'pg_terminate_backend', 'again')
+	{
+		my $db = $athena->connect;
+
+		$athena->clear_log;
+		$athena->fault(@fault) if @fault;
+		$db->query("SET statement_timeout = '1s'") if $end eq 'again';
+		$db->send(copy_sql(), $query, "s3://$bucket/early/object");
+		$athena->wait_for_requests("S3.$operation");
+		sleep 0.2;
+		$since = time;
+		$main->query("SELECT $end(\$1)", $db->pid) unless $end eq 'again';
+		my $error = $db->finish->{error};
+		my $ms = (time - $since) * 1000;
+		is($error->{sqlstate}, $end eq 'pg_terminate_backend' ? '57P01' : '57014', "$what, $end");
+		is($error->{detail}, undef, 'there is nothing to tell of');
+		cmp_ok($ms, '<', BOUND_MS, sprintf('%.1f ms', $ms)) unless $end eq 'again';
+		is($db->value('SELECT 1'), 1, 'the backend goes on') if $end eq 'pg_cancel_backend';
+		$athena->wait_until(sub { @{ open_uploads() } == 0 }, 'no upload is left');
+		is(exists_already('early/'), 0, 'there is no object');
+		is(how_many('AbortMultipartUpload'), 1, 'the upload was taken back once');
+		$athena->clear_faults;
+	}
+}
+
+# What cannot be taken back is told.
+$athena->fault(operation => 'S3.AbortMultipartUpload', error => 'AccessDenied', message => 'no', status => 403);
+$athena->fault(operation => 'S3.UploadPart', error => 'AccessDenied', message => 'never', status => 403);
+my $error = copy(200_000, 'early/left');
+is($error->{sqlstate}, '42501', 'where the upload cannot be taken back');
+like($error->{message}, qr/never/, 'the error is the first one');
+like($error->{detail}, qr{object "s3://$bucket/early/left", upload \S+: AbortMultipartUpload: no}, 'and says what is left');
+is(scalar @{ open_uploads() }, 1, 'an upload');
+$athena->clear_faults;
+$athena->fault(operation => 'S3.CreateMultipartUpload', drop => 'after', times => undef);
+$error = copy(200_000, 'early/unknown');
+is($error->{sqlstate}, '08006', 'where nobody knows the upload');
+like($error->{detail}, qr{object "s3://$bucket/early/unknown": no answer to CreateMultipartUpload}, 'the error says so, too');
+$athena->clear_faults;
+
+# An error that is caught
+$main->query(q{DO $$ BEGIN
+	PERFORM athena_calc.copy_to_s3('SELECT rpad(i::text, 99, ''x'') || CASE WHEN i = 300000 THEN 1 / (i - 300000) ELSE 0 END FROM generate_series(1, 300000) i', 's3://} . $bucket . q{/caught/object');
+EXCEPTION WHEN division_by_zero THEN NULL; END $$});
+is(exists_already('caught/'), 0, 'a copy whose error is caught leaves nothing');
+is(scalar(grep { $_ =~ /caught/ } @{ open_uploads() }), 0, 'no upload either');
+
+# 5. A slow query: the parts go while it makes rows, and time that is ours does not count
+
+$athena->clear_log;
+is($main->error(copy_sql(), "SELECT rpad(i::text, 99, 'x'), CASE WHEN i % 100000 = 0 THEN pg_sleep(2.5) END FROM generate_series(1, 300000) i", "s3://$bucket/slow/object")->{sqlstate},
+	'00000', 'a query that is slower than request_timeout');
+is(how_many('UploadPart'), 4, 'costs no other request');
+
+# 6. Nothing grows
+
+sub high_water
+{
+	my ($db) = @_;
+	open my $status, '<', '/proc/' . $db->pid . '/status' or die;
+
+	return (map { /^VmHWM:\s+(\d+)/ ? $1 : () } <$status>)[0];
+}
+
+my %grown;
+for my $count (500_000, 2_000_000)
+{
+	my $db = $athena->connect;
+
+	is($db->value(copy_sql(), rows($count), "s3://$bucket/memory/$count"), $count, "$count rows");
+	$grown{$count} = high_water($db);
+}
+cmp_ok($grown{2_000_000} - $grown{500_000}, '<', 5 * 1024, "200 MB take as much memory as 50: $grown{2_000_000} kB, $grown{500_000} kB");
+
+done_testing();
