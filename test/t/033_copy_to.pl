@@ -131,7 +131,7 @@ for my $query ('SELECT', 'SELECT FROM generate_series(1, 3)', q{SELECT ''}, 'SEL
 		my $uri = "$bucket/copy/" . $number++;
 
 		copy($query, $uri, $format);
-		ok(get($uri) eq copied("$plain\n", "FORMAT $format"), "$format: $query");
+		ok(get($uri) eq copied("$plain\n", "FORMAT $format"), "$format: " . JSON::PP->new->allow_nonref->ascii->encode($query));
 	}
 }
 
@@ -474,10 +474,14 @@ is(get("$bucket/many/4999"), "4999\n", 'has its own');
 
 # 9. Statements that change data
 
-is(copy('INSERT INTO item (id, name) VALUES (9001, $$new$$), (9002, $$newer$$) RETURNING id, name', "$bucket/insert", 'csv'), 2, 'INSERT … RETURNING');
+is(copy('INSERT INTO item (id, name) VALUES (9001, $$new$$), (9002, $$newer$$) RETURNING id, name', "$bucket/insert", 'csv'), 2, 'INSERT with RETURNING');
 is(get("$bucket/insert"), "9001,new\n9002,newer\n", 'its rows');
-is(copy('UPDATE item SET name = upper(name) WHERE id > 9000 RETURNING *', "$bucket/update", 'csv', force_quote => '*'), 2, 'UPDATE … RETURNING');
-is(copy('DELETE FROM item WHERE id > 9000 RETURNING id', "$bucket/delete", 'csv'), 2, 'DELETE … RETURNING');
+is(copy('UPDATE item SET name = upper(name) WHERE id > 9000 RETURNING *', "$bucket/update", 'csv', force_quote => '*'), 2, 'UPDATE with RETURNING');
+is(copy('DELETE FROM item WHERE id > 9000 RETURNING id', "$bucket/delete", 'csv'), 2, 'DELETE with RETURNING');
+my $merge = 'MERGE INTO item USING (VALUES (9005)) v (id) ON item.id = v.id WHEN NOT MATCHED THEN INSERT (id) VALUES (v.id) RETURNING item.id';
+is(sqlstate_of($merge, "$bucket/merge", 'csv'), $major >= 17 ? '00000' : '42601', 'MERGE with RETURNING, which 17 has');
+is(sqlstate_of($merge =~ s/ RETURNING.*//r, "$bucket/merged", 'csv'), $major >= 15 ? '0A000' : '42601', 'but not without');
+$athena->query('DELETE FROM item WHERE id > 9000');
 is($athena->value('SELECT count(*) FROM item'), 5008, 'all of them are done');
 $athena->query('INSERT INTO item (id) VALUES (9003)');
 $athena->query('BEGIN; DELETE FROM item WHERE id = 9003; INSERT INTO item (id) VALUES (9004)');
