@@ -17,6 +17,9 @@
 
 #define EVENTS_AT_ONCE 64
 
+/* How often curl may act in one look: the caller has something else to do. */
+#define MAX_ROUNDS 256
+
 /* Descriptors that the wait holds for the backend's life: epoll's own, and curl's pair to wake itself. */
 #define DESCRIPTORS 3
 
@@ -111,7 +114,7 @@ http_wait_attach(CURLM *multi)
 	curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, timer_callback);
 }
 
-static void
+static int
 act_on_sockets(CURLM *multi)
 {
 	struct epoll_event events[EVENTS_AT_ONCE];
@@ -130,30 +133,34 @@ act_on_sockets(CURLM *multi)
 			what |= CURL_CSELECT_ERR;
 		curl_multi_socket_action(multi, events[i].data.fd, what, &running);
 	}
+	return count;
 }
 
 /*
- * Lets curl act on its sockets, where there is something to read of them, and on its timer. It may start
- * a thread that resolves a name; the thread inherits the signal mask, and PostgreSQL's signal handlers
+ * Lets curl act on its sockets, where there is something to read of them, and on its timer. Whether it had anything to do. It
+ * may start a thread that resolves a name; the thread inherits the signal mask, and PostgreSQL's signal handlers
  * must run in the main thread alone.
  */
-static void
+static bool
 act(CURLM *multi, bool on_sockets)
 {
 	sigset_t all;
 	sigset_t before;
 	int running;
+	bool acted = false;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	if (on_sockets)
-		act_on_sockets(multi);
+		acted = act_on_sockets(multi) > 0;
 	if (curl_due >= 0 && curl_due <= http_now())
 	{
 		curl_due = -1;
 		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &running);
+		acted = true;
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return acted;
 }
 
 /* A socket that cannot be watched would be waited for in vain. */
@@ -203,6 +210,8 @@ void
 http_look(CURLM *multi)
 {
 	CHECK_FOR_INTERRUPTS();
-	act(multi, true);
+	/* A socket takes no more than curl's buffer holds at once. */
+	for (int i = 0; i < MAX_ROUNDS && act(multi, true); i++)
+		;
 	refuse_unwatched();
 }

@@ -60,9 +60,10 @@ typedef struct Upload
 	char *id;           /* the upload's, encoded; NULL for none */
 	Uploaded *parts;
 	int part_count; /* how many have been sent */
-	bool is_complete;
-	S3Call call; /* that completes it, or takes it back */
-	char *body;
+	S3Call visible; /* what makes it visible */
+	bool is_being_made_visible;
+	bool is_visible;
+	S3Call undo; /* what takes it back; not under way while is_done */
 } Upload;
 
 /* A part. */
@@ -181,10 +182,12 @@ was_done(const S3Call *call, const S3Uri *uri, uint64 length)
 	return head.exists && head.length == (int64) length;
 }
 
-/* Drives a call that makes an object visible to its end. */
+/* Drives the call that makes an object visible to its end. */
 static void
-make_visible(S3Writer *writer, S3Call *call, const Upload *upload)
+make_visible(S3Writer *writer, Upload *upload)
 {
+	S3Call *call = &upload->visible;
+
 	s3_run_finish(writer->run, call);
 	/* S3s of other makes may not know the condition; that there was no such object was seen before. */
 	if (call->call.error.http_status == HTTP_STATUS_NOT_IMPLEMENTED && !writer->overwrite)
@@ -193,8 +196,8 @@ make_visible(S3Writer *writer, S3Call *call, const Upload *upload)
 		s3_run_start(writer->run, call, 0);
 		s3_run_finish(writer->run, call);
 	}
-	if (call->call.error.sqlstate != 0 && !was_done(call, &upload->uri, upload->length))
-		raise_call(call, &upload->uri);
+	upload->is_visible =
+		call->call.error.sqlstate == 0 || was_done(call, &upload->uri, upload->length);
 }
 
 /*
@@ -417,7 +420,7 @@ put_object(S3Writer *writer)
 	headers[0] = (HttpHeader){"Content-Type", upload->type};
 	headers[1] = part->header;
 	headers[2] = only_if_new;
-	part->call.request = (S3Request){
+	upload->visible.request = (S3Request){
 		.operation = "PutObject",
 		.method = "PUT",
 		.uri = &upload->uri,
@@ -428,9 +431,12 @@ put_object(S3Writer *writer)
 		.unsigned_body = true,
 		.is_patient = true,
 	};
-	part->call.answer = read_nothing;
-	s3_run_start(writer->run, &part->call, 0);
-	make_visible(writer, &part->call, upload);
+	upload->visible.answer = read_nothing;
+	upload->is_being_made_visible = true;
+	s3_run_start(writer->run, &upload->visible, 0);
+	make_visible(writer, upload);
+	if (!upload->is_visible)
+		raise_call(&upload->visible, &upload->uri);
 }
 
 static void
@@ -460,8 +466,7 @@ start_completion(S3Writer *writer, Upload *upload)
 						 "<ChecksumCRC32>%s</ChecksumCRC32></Part>",
 						 i + 1, upload->parts[i].etag, upload->parts[i].checksum);
 	appendStringInfoString(&xml, "</CompleteMultipartUpload>");
-	upload->body = xml.data;
-	upload->call.request = (S3Request){
+	upload->visible.request = (S3Request){
 		.operation = "CompleteMultipartUpload",
 		.method = "POST",
 		.uri = &upload->uri,
@@ -472,8 +477,9 @@ start_completion(S3Writer *writer, Upload *upload)
 		.body_length = xml.len,
 		.may_hide_error = true,
 	};
-	upload->call.answer = read_completed;
-	s3_run_start(writer->run, &upload->call, 0);
+	upload->visible.answer = read_completed;
+	upload->is_being_made_visible = true;
+	s3_run_start(writer->run, &upload->visible, 0);
 }
 
 static void
@@ -483,10 +489,13 @@ complete_uploads(S3Writer *writer)
 		look_after_parts(writer, true);
 	for (Upload *upload = writer->uploads; upload != NULL; upload = upload->next)
 		start_completion(writer, upload);
+	/* All of them, before one raises an error: what has become of each is known then. */
+	for (Upload *upload = writer->uploads; upload != NULL; upload = upload->next)
+		make_visible(writer, upload);
 	for (Upload *upload = writer->uploads; upload != NULL; upload = upload->next)
 	{
-		make_visible(writer, &upload->call, upload);
-		upload->is_complete = true;
+		if (!upload->is_visible)
+			raise_call(&upload->visible, &upload->uri);
 	}
 }
 
@@ -494,58 +503,78 @@ complete_uploads(S3Writer *writer)
  * Taking back
  */
 
-/* Begins to take back what there is of an object. False where there is nothing to be done, or nothing that can be. */
+/* Whether S3 may show the object now: it was told to, and has not refused. */
 static bool
-start_taking_back(const S3Writer *writer, S3Run *run, Upload *upload, StringInfo outcome)
+may_be_visible(const Upload *upload)
 {
-	bool is_complete =
-		upload->is_complete || (upload->call.is_done && upload->call.call.error.sqlstate == 0);
+	const S3Call *call = &upload->visible;
 
-	if (upload->id == NULL)
-	{
-		if (upload->was_asked_for)
-			appendStringInfo(
-				outcome,
-				"%sobject \"s3://%s/%s\": no answer to CreateMultipartUpload, an upload "
-				"may be left",
-				outcome->len > 0 ? "\n" : "", upload->uri.bucket, upload->uri.key);
-		return false;
-	}
-	/* What was there before it cannot be had back. */
-	if (is_complete && writer->overwrite)
-	{
-		appendStringInfo(outcome, "%sobject \"s3://%s/%s\" has been replaced",
-						 outcome->len > 0 ? "\n" : "", upload->uri.bucket, upload->uri.key);
-		return false;
-	}
-	memset(&upload->call, 0, sizeof(upload->call));
-	upload->call.request = (S3Request){
-		.operation = is_complete ? "DeleteObject" : "AbortMultipartUpload",
-		.method = "DELETE",
-		.uri = &upload->uri,
-		.query = is_complete ? NULL : psprintf("uploadId=%s", upload->id),
-	};
-	upload->call.answer = read_nothing;
-	s3_run_start(run, &upload->call, 0);
-	return true;
+	return upload->is_being_made_visible &&
+		   (upload->is_visible || !call->is_done ||
+			(call->call.uncertain &&
+			 call->call.error.http_status != HTTP_STATUS_PRECONDITION_FAILED));
 }
 
 static void
-append_outcome(const Upload *upload, StringInfo outcome)
+start_undo(S3Run *run, Upload *upload, const char *operation, const char *query)
 {
-	const S3Call *call = &upload->call;
-	const char *problem = call->is_done ? call->call.error.message : "no answer yet";
-
-	/* One that is not there any more need not be taken back. */
-	if (call->is_done &&
-		(call->call.error.sqlstate == 0 || call->call.error.http_status == HTTP_STATUS_NOT_FOUND))
-		return;
-	appendStringInfo(outcome, "%sobject \"s3://%s/%s\", upload %s: %s: %s",
-					 outcome->len > 0 ? "\n" : "", upload->uri.bucket, upload->uri.key, upload->id,
-					 call->request.operation, problem);
+	memset(&upload->undo, 0, sizeof(upload->undo));
+	upload->undo.request = (S3Request){
+		.operation = operation, .method = "DELETE", .uri = &upload->uri, .query = query};
+	upload->undo.answer = read_nothing;
+	s3_run_start(run, &upload->undo, 0);
 }
 
-/* Takes back all that was begun, as far as it can be. In a run of its own: what was under way is dropped. */
+static void
+finish_undoing(const S3Writer *writer, S3Run *run)
+{
+	for (Upload *upload = writer->uploads; upload != NULL; upload = upload->next)
+	{
+		if (upload->undo.request.operation != NULL)
+			s3_run_finish(run, &upload->undo);
+	}
+}
+
+/* One that is not there is not left. */
+static bool
+is_undone(const Upload *upload)
+{
+	const AwsCall *call = &upload->undo.call;
+
+	return upload->undo.request.operation == NULL ||
+		   (upload->undo.is_done &&
+			(call->error.sqlstate == 0 || call->error.http_status == HTTP_STATUS_NOT_FOUND));
+}
+
+/* Says what is left of an object. */
+static void
+append_outcome(const S3Writer *writer, const Upload *upload, StringInfo outcome)
+{
+	StringInfoData left;
+
+	initStringInfo(&left);
+	if (!is_undone(upload))
+	{
+		if (upload->id != NULL)
+			appendStringInfo(&left, ", upload %s", upload->id);
+		appendStringInfo(&left, ": %s: %s", upload->undo.request.operation,
+						 upload->undo.is_done ? upload->undo.call.error.message : "no answer yet");
+	}
+	else if (upload->was_asked_for && upload->id == NULL)
+		appendStringInfoString(&left,
+							   ": no answer to CreateMultipartUpload, an upload may be left");
+	else if (may_be_visible(upload) && writer->overwrite)
+		appendStringInfoString(&left, upload->is_visible ? ": has been written"
+														 : ": may have been written");
+	if (left.len > 0)
+		appendStringInfo(outcome, "%sobject \"s3://%s/%s\"%s", outcome->len > 0 ? "\n" : "",
+						 upload->uri.bucket, upload->uri.key, left.data);
+}
+
+/*
+ * Takes back all that was begun, as far as it can be: uploads first, and then the objects that are visible all the same. One that
+ * was written over cannot be had back. All in a run of its own: what was under way is dropped.
+ */
 static void
 take_back(Errand *errand, StringInfo outcome)
 {
@@ -556,15 +585,18 @@ take_back(Errand *errand, StringInfo outcome)
 	run = s3_run_begin(setting_max_concurrency);
 	for (Upload *upload = writer->uploads; upload != NULL; upload = upload->next)
 	{
-		upload->is_complete = !start_taking_back(writer, run, upload, outcome);
+		if (upload->id != NULL && !upload->is_visible)
+			start_undo(run, upload, "AbortMultipartUpload", psprintf("uploadId=%s", upload->id));
 	}
+	finish_undoing(writer, run);
 	for (Upload *upload = writer->uploads; upload != NULL; upload = upload->next)
 	{
-		if (upload->is_complete)
-			continue;
-		s3_run_finish(run, &upload->call);
-		append_outcome(upload, outcome);
+		if (may_be_visible(upload) && !writer->overwrite && is_undone(upload))
+			start_undo(run, upload, "DeleteObject", NULL);
 	}
+	finish_undoing(writer, run);
+	for (Upload *upload = writer->uploads; upload != NULL; upload = upload->next)
+		append_outcome(writer, upload, outcome);
 	s3_run_end(run);
 }
 

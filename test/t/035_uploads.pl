@@ -104,6 +104,7 @@ for my $operation (qw(PutObject CompleteMultipartUpload))
 
 # 2. Parts and answers that are lost
 
+$main->query('SET athena_calc.max_attempts = 6');
 $athena->fault(operation => 'S3.UploadPart', drop => 'before', skip => 1);
 $athena->fault(operation => 'S3.UploadPart', drop => 'after');
 $athena->fault(operation => 'S3.UploadPart', error => 'SlowDown', status => 503);
@@ -111,6 +112,7 @@ $athena->fault(operation => 'S3.UploadPart', error => 'InternalError', status =>
 is_copied(copy(400_000, 'out/parts'), 400_000, 'out/parts', 'parts that are lost are sent again');
 is(how_many('UploadPart'), 5 + 4, 'each by itself');
 $athena->clear_faults;
+$main->query('RESET athena_calc.max_attempts');
 
 $athena->fault(operation => 'S3.UploadPart', hang => \1, skip => 2);
 my $since = time;
@@ -127,7 +129,7 @@ is_copied(copy(200_000, 'out/internal'), 200_000, 'out/internal', 'an error that
 $athena->fault(operation => 'S3.CompleteMultipartUpload', error => 'InternalError', status => 200, times => undef);
 is_not_copied(copy(200_000, 'out/internal'), 'out/internal', '58000', 'and is an error if it stays');
 $athena->clear_faults;
-$athena->fault(operation => 'S3.CompleteMultipartUpload', processing => 0.5);
+$athena->fault(operation => 'S3.CompleteMultipartUpload', processing => { spaces => 5, interval => 0.1 });
 is_copied(copy(200_000, 'out/slow'), 200_000, 'out/slow', 'a completion that takes a while');
 
 $athena->fault(operation => 'S3.UploadPart', lose => \1, skip => 1);
@@ -188,6 +190,32 @@ for my $phase (
 		is(exists_already('early/'), 0, 'there is no object');
 		is(how_many('AbortMultipartUpload'), 1, 'the upload was taken back once');
 		$athena->clear_faults;
+	}
+}
+
+# What S3 has done, though nobody was told, is undone.
+for my $operation (qw(PutObject CompleteMultipartUpload))
+{
+	for my $overwrite ('false', 'true')
+	{
+		my $db = $athena->connect;
+
+		$athena->clear_log;
+		$athena->fault(operation => "S3.$operation", apply => \1, hang => \1);
+		$db->send('SELECT athena_calc.copy_to_s3($1, $2, options => $3)', rows($operation eq 'PutObject' ? 10 : 200_000),
+			"s3://$bucket/early/done", qq({"overwrite": $overwrite}));
+		$athena->wait_until(sub { exists_already('early/done') }, 'the object is there');
+		$db->cancel;
+		my $error = $db->finish->{error};
+		is($error->{sqlstate}, '57014', "canceled while $operation gets no answer");
+		if ($overwrite eq 'true')
+		{
+			like($error->{detail} // '', qr{object "s3://$bucket/early/done": may have been written}, 'what may have been written over is told');
+			$main->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$bucket/early/done");
+			next;
+		}
+		is($error->{detail}, undef, 'there is nothing to tell of');
+		is(exists_already('early/done'), 0, 'the object is gone');
 	}
 }
 
