@@ -8,6 +8,8 @@
 #include "aws/encoding.h"
 #include "s3/answer.h"
 
+#define HTTP_STATUS_BAD_REQUEST 400
+
 /* Buckets whose region is remembered; the oldest is forgotten. */
 #define MAX_REMEMBERED 16
 
@@ -65,9 +67,11 @@ region_of_bucket(const AwsError *error, const HttpResponse *response)
 	size_t length;
 	const char *header = http_response_header(response, "x-amz-bucket-region", &length);
 	const char *region = NULL;
+	/* An answer to HEAD has no body that would name the error. */
+	bool is_nameless = !error->from_service && response->status == HTTP_STATUS_BAD_REQUEST;
 
 	if (response->outcome != HTTP_ANSWERED ||
-		(response->status / 100 != 3 &&
+		(response->status / 100 != 3 && !is_nameless &&
 		 (error->exception == NULL ||
 		  (strcmp(error->exception, "AuthorizationHeaderMalformed") != 0 &&
 		   strcmp(error->exception, "IllegalLocationConstraintException") != 0))))

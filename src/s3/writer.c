@@ -12,9 +12,11 @@
 #include "aws/sigv4.h"
 #include "s3/answer.h"
 #include "s3/checksum.h"
+#include "s3/list.h"
 #include "s3/request.h"
 #include "settings.h"
 
+#define HTTP_STATUS_BAD_REQUEST 400
 #define HTTP_STATUS_FORBIDDEN 403
 #define HTTP_STATUS_NOT_FOUND 404
 #define HTTP_STATUS_PRECONDITION_FAILED 412
@@ -45,7 +47,7 @@
 typedef struct Uploaded
 {
 	char *etag;
-	char checksum[CHECKSUM_TEXT_SIZE];
+	char checksum[CHECKSUM_TEXT_SIZE]; /* empty where S3 did not say that it has seen it */
 } Uploaded;
 
 /* An object. */
@@ -138,7 +140,8 @@ read_nothing(AwsError *error, const HttpResponse *response, void *context)
 typedef struct Head
 {
 	bool exists;
-	int64 length; /* -1 where it is not said */
+	bool is_refused; /* without a word on why, as an answer to HEAD has no body */
+	int64 length;    /* -1 where it is not said */
 } Head;
 
 static void
@@ -149,9 +152,11 @@ read_head(AwsError *error, const HttpResponse *response, void *context)
 	const char *length = http_response_header(response, "content-length", &size);
 
 	head->exists = error->sqlstate == 0;
+	head->is_refused = response->status == HTTP_STATUS_BAD_REQUEST;
 	head->length = length != NULL ? strtoll(length, NULL, 10) : -1;
 	/* Who may write need not be allowed to look; S3 itself refuses in the end then. */
-	if (response->status == HTTP_STATUS_NOT_FOUND || response->status == HTTP_STATUS_FORBIDDEN)
+	if (response->status == HTTP_STATUS_NOT_FOUND || response->status == HTTP_STATUS_FORBIDDEN ||
+		head->is_refused)
 		memset(error, 0, sizeof(*error));
 }
 
@@ -270,7 +275,9 @@ read_part(AwsError *error, const HttpResponse *response, void *context)
 	}
 	uploaded->etag = MemoryContextAllocZero(upload->writer->memory, length + 1);
 	memcpy(uploaded->etag, etag, length);
-	strlcpy(uploaded->checksum, part->checksum_text, sizeof(uploaded->checksum));
+	/* S3s of other makes may know no checksums, and nothing of them in XML. */
+	if (http_response_header(response, checksum_header(CHECKSUM), &length) != NULL)
+		strlcpy(uploaded->checksum, part->checksum_text, sizeof(uploaded->checksum));
 }
 
 /* Ends the checksum of what is in a part. */
@@ -461,10 +468,15 @@ start_completion(S3Writer *writer, Upload *upload)
 	appendStringInfoString(&xml, "<CompleteMultipartUpload "
 								 "xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
 	for (int i = 0; i < upload->part_count; i++)
-		appendStringInfo(&xml,
-						 "<Part><PartNumber>%d</PartNumber><ETag>%s</ETag>"
-						 "<ChecksumCRC32>%s</ChecksumCRC32></Part>",
-						 i + 1, upload->parts[i].etag, upload->parts[i].checksum);
+	{
+		const Uploaded *part = &upload->parts[i];
+
+		appendStringInfo(&xml, "<Part><PartNumber>%d</PartNumber><ETag>%s</ETag>", i + 1,
+						 part->etag);
+		if (part->checksum[0] != '\0')
+			appendStringInfo(&xml, "<ChecksumCRC32>%s</ChecksumCRC32>", part->checksum);
+		appendStringInfoString(&xml, "</Part>");
+	}
 	appendStringInfoString(&xml, "</CompleteMultipartUpload>");
 	upload->visible.request = (S3Request){
 		.operation = "CompleteMultipartUpload",
@@ -640,7 +652,8 @@ s3_writer_begin(S3Writer *writer, const S3Uri *uri, const char *type)
 	if (!writer->overwrite)
 	{
 		look(&upload->uri, &head);
-		if (head.exists)
+		/* A list says what is wrong: the bucket's region, for one. */
+		if (head.exists || (head.is_refused && s3_object_exists(&upload->uri)))
 			raise_exists(&upload->uri);
 	}
 	*writer->next = writer->current = upload;

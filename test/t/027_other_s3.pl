@@ -1,4 +1,4 @@
-# Objects in S3s that nobody here wrote: OpenStack Swift, which verifies signatures, and moto.
+# Objects, and tables copied there and back, in S3s that nobody here wrote: OpenStack Swift, which verifies signatures, and moto.
 
 use strict;
 use warnings;
@@ -16,7 +16,8 @@ use Time::HiRes qw(time);
 my $athena = AthenaCalc::Test->new;
 
 # What is tried with each of them: subs that get an AthenaCalc::OtherS3, with $athena led to it. Each has buckets of its own.
-my @trials = (\&objects, \&keys_of_all_kinds, \&many_objects, \&folders, \&refusals);
+my @trials = (\&objects, \&keys_of_all_kinds, \&many_objects, \&folders, \&refusals, \&tables, \&tables_at_keys, \&folders_of_tables,
+	\&tables_that_fail);
 
 sub put_bytes { my ($uri, $bytes) = @_; return $athena->value('SELECT athena_calc.s3_put_object($1, $2::bytea)', $uri, '\\x' . unpack 'H*', $bytes) }
 sub put_text { return $athena->value('SELECT athena_calc.s3_put_object($1, $2::text)', @_) }
@@ -176,6 +177,189 @@ sub refusals
 	$athena->with($s3->settings, region => 'us-west-2');
 	is(sqlstate_of($_), '00000', "another region: it says which it is: $_") for calls('s3://refusals/object');
 }
+
+# A copy of a query's rows to S3, and from there into the table: how many rows.
+sub copy_to
+{
+	my ($query, $uri, $format, %options) = @_;
+
+	return $athena->value('SELECT athena_calc.copy_to_s3($1, $2, $3, $4::jsonb)', $query, $uri, $format, encode_json(\%options));
+}
+
+sub copy_from
+{
+	my ($uri, $format, %options) = @_;
+
+	$athena->query('TRUNCATE copied');
+	return $athena->value(q{SELECT athena_calc.copy_from_s3('copied', $1, NULL, $2, $3::jsonb)}, $uri, $format, encode_json(\%options));
+}
+
+# The rows of a query, or those that were copied, as one value.
+sub rows_of
+{
+	my ($query) = @_;
+
+	return $athena->value("SELECT md5(string_agg(q::text, ' ' ORDER BY id)) FROM ($query) q");
+}
+
+# What is open of uploads in a bucket, as S3 itself lists it.
+sub open_uploads
+{
+	my ($s3, $bucket) = @_;
+	my @uploads = $s3->request('GET', "/$bucket?uploads=") =~ m{<Upload>}g;
+
+	return scalar @uploads;
+}
+
+# Rows that take a part and no more; and three parts, the last of which is smaller.
+my $small = q{SELECT i AS id, CASE WHEN i % 7 > 0 THEN 'größe, "' || i || E'"\n😀' END AS name FROM generate_series(1, 5000) i};
+my $large = q{SELECT i AS id, repeat(md5(i::text), 32) AS name FROM generate_series(1, 22000) i};
+
+# Objects of rows: as a whole and in parts, compressed, over others. Bodies are signed, as there is no TLS.
+sub tables
+{
+	my ($s3) = @_;
+
+	$s3->create_bucket('tables');
+	for my $endpoint ($s3->url, $s3->is_strict ? $s3->virtual_url : ())
+	{
+		my $folder = 's3://tables/' . ($endpoint eq $s3->url ? 'path' : 'virtual');
+
+		$athena->with($s3->settings, s3_endpoint_url => $endpoint);
+		for my $case (
+			[ $small, 5000,  'small',     'csv', header => \1 ],
+			[ $small, 5000,  'small.gz',  'csv' ],
+			[ $small, 5000,  'json',      'json' ],
+			[ $small, 5000,  'binary',    'binary' ],
+			[ 'SELECT 1 AS id WHERE false', 0, 'no rows', 'text' ],
+			[ $large, 22000, 'large',     'text' ])
+		{
+			my ($query, $count, $name, $format, %options) = @$case;
+			my $uri = "$folder/$name";
+
+			is(copy_to($query, $uri, $format, %options), $count, "$name goes to $endpoint");
+			is(copy_from($uri, $format, %options), $count, 'and comes back');
+			is(rows_of('TABLE copied'), rows_of($query), 'the same');
+			is(sqlstate_of('copy_to_s3($1, $2)', $query, $uri), '42710', 'not over what is there');
+		}
+		like(($athena->column('SELECT etag FROM athena_calc.s3_list_objects($1)', "$folder/large"))[0], qr/-3"?\z/, 'the large one went in parts');
+		like(get("$folder/small.gz"), qr/\A\x1f\x8b/, 'what is named .gz is compressed');
+		is(copy_to('SELECT 1 AS id', "$folder/$_", 'csv', overwrite => \1), 1, "another is written over $_") for qw(small large);
+		is(get("$folder/$_"), "1\n", 'which is there') for qw(small large);
+		is(copy_to($large, "$folder/small", 'csv', overwrite => \1), 22000, 'a large one over a small one');
+		is(copy_from("$folder/small", 'csv'), 22000, 'is there');
+	}
+	is(open_uploads($s3, 'tables'), 0, 'no upload is open');
+	return unless $s3->is_strict;
+
+	$athena->with($s3->settings, region => 'us-west-2');
+	is(sqlstate_of('copy_to_s3($1, $2)', $large, 's3://tables/virtual/small'), '42710', 'another region: not over what is there');
+	$athena->with($s3->settings, region => 'us-west-2');
+	is(copy_to($large, 's3://tables/sent on', 'csv'), 22000, 'another region: it says which it is');
+	$athena->with($s3->settings, region => 'us-west-2');
+	is(copy_from('s3://tables/sent on', 'csv'), 22000, 'also to who reads');
+}
+
+# Rows at keys of all kinds; those at the end of which is a slash are folders.
+sub tables_at_keys
+{
+	my ($s3) = @_;
+	my $impossible = $impossible{ $s3->name };
+	my @possible = grep { $_ !~ m{/\z} && length encode('UTF-8', $_) < 1000 && (!$impossible || $_ !~ $impossible) } @keys;
+	# Spark's markers and hidden files: no data.
+	my @data = grep { $_ !~ m{(?:\A|/)[._]} } @possible;
+	my $folder = 's3://keys-of-tables/a folder+=%';
+
+	$s3->create_bucket('keys-of-tables');
+	for my $i (0 .. $#possible)
+	{
+		my $uri = "$folder/$possible[$i]";
+
+		is(copy_to("SELECT $i AS id, 'x' AS name", $uri, 'csv'), 1, 'the key ' . name_of($possible[$i]) . ' gets a row');
+		is(copy_from($uri, 'csv'), 1, 'and gives it');
+		is($athena->value('SELECT id FROM copied'), $i, 'the same');
+	}
+	is(copy_from("$folder/", 'csv'), scalar @data, 'the folder gives those of its data');
+	is_deeply([ $athena->column('SELECT id FROM copied ORDER BY ctid') ],
+		[ map { my $key = $_; grep { $possible[$_] eq $key } 0 .. $#possible } sort { encode('UTF-8', $a) cmp encode('UTF-8', $b) } @data ],
+		'in the order of their keys');
+	for my $i (0 .. 2)
+	{
+		my $sub = "$folder/" . [ 'día=50 %+', 'a+b c', 'e=%3D' ]->[$i] . '/';
+
+		is(copy_to("SELECT $i AS id", $sub, 'json'), 1, 'a folder ' . name_of($sub));
+		is(copy_from($sub, 'json'), 1, 'comes back');
+		is_deeply([ listed($sub) ], ["${sub}part-00000.json"], 'as one object');
+	}
+}
+
+# Folders of rows.
+sub folders_of_tables
+{
+	my ($s3) = @_;
+	my $folder = 's3://folders-of-tables/out/';
+	my @parts;
+
+	$s3->create_bucket('folders-of-tables');
+	put_text('s3://folders-of-tables/out', 'beside it');
+	is(copy_to("SELECT id % 3000 AS id, name FROM ($large) q", $folder, 'csv', header => \1, max_object_size => '750kB'), 22000, 'a folder is written');
+	@parts = listed($folder);
+	cmp_ok(scalar @parts, '>=', 30, scalar @parts . ' objects');
+	is($parts[-1], sprintf('%spart-%05d.csv', $folder, $#parts), 'in their order');
+	put_text("${folder}_SUCCESS", '');
+	is(copy_from($folder, 'csv', header => \1), 22000, 'all are read');
+	is($athena->value(q{SELECT string_agg(md5(name), '' ORDER BY ctid) = (SELECT string_agg(md5(name), '' ORDER BY id) FROM (} . $large . ') q) FROM copied'),
+		't', 'in their order');
+	is(sqlstate_of('copy_to_s3($1, $2)', $small, $folder), '42710', 'not over what is there');
+	is(copy_to($small, $folder, 'json', overwrite => \1, compression => 'gzip', max_object_size => '16kB'), 5000, 'but where it is wanted');
+	unlike(join(' ', listed($folder)), qr/\.csv|_SUCCESS/, 'what was there is not there any more');
+	is(copy_from($folder, 'json'), 5000, 'all of it is read');
+	is(rows_of('TABLE copied'), rows_of($small), 'the same');
+	is(get('s3://folders-of-tables/out'), 'beside it', 'what stands beside it is left');
+	is(open_uploads($s3, 'folders-of-tables'), 0, 'no upload is open');
+}
+
+# Copies that fail, or are canceled, leave nothing.
+sub tables_that_fail
+{
+	my ($s3) = @_;
+	my $backend = $athena->session_backend;
+
+	$s3->create_bucket('failing');
+	put_text('s3://failing/kept', 'kept');
+	for my $uri ('s3://failing/object', 's3://failing/kept', 's3://failing/folder/')
+	{
+		my $bad = "SELECT id / (22000 - id), name FROM ($large) q";
+		my $options = encode_json({ overwrite => \1, ($uri =~ m{/\z} ? (max_object_size => '6MB') : ()) });
+
+		is(sqlstate_of(q{copy_to_s3($1, $2, 'csv', $3::jsonb)}, $bad, $uri, $options), '22012', "an error in the last row: $uri");
+		is(open_uploads($s3, 'failing'), 0, 'no upload is open');
+
+		$backend->send(q{SELECT athena_calc.copy_to_s3($1, $2, 'csv', $3::jsonb)},
+			"SELECT id, name FROM ($large) q WHERE id < 22000 OR pg_sleep(600) IS NULL", $uri, $options);
+		$athena->wait_until(sub { open_uploads($s3, 'failing') > 0 }, 'an upload was open');
+		pass('an upload is open');
+		$backend->cancel;
+		is($backend->finish->{error}{sqlstate}, '57014', 'it is canceled');
+		is(open_uploads($s3, 'failing'), 0, 'and none is open');
+		is_deeply([ listed('s3://failing') ], ['s3://failing/kept'], 'nothing new is there');
+		is(get('s3://failing/kept'), 'kept', 'and what was there is');
+	}
+	for my $uri ('s3://no-such-bucket/object', 's3://no-such-bucket/folder/')
+	{
+		is(sqlstate_of('copy_to_s3($1, $2)', $_, $uri), '42704', "no bucket: $uri") for $small, $large;
+		is(sqlstate_of(q{copy_from_s3('copied', $1)}, $uri), '42704', 'nor to read from');
+	}
+	is(sqlstate_of(q{copy_from_s3('copied', 's3://failing/no object')}), '42704', 'no object');
+	is(sqlstate_of(q{copy_from_s3('copied', 's3://failing/no folder/')}), '42704', 'no folder');
+	return unless $s3->is_strict;
+
+	$athena->with($s3->settings, secret_access_key => 'wrong');
+	is(sqlstate_of('copy_to_s3($1, $2)', $_, 's3://failing/object'), '28000', 'a wrong secret key: written') for $small, $large;
+	is(sqlstate_of(q{copy_from_s3('copied', $1)}, $_), '28000', "read: $_") for 's3://failing/kept', 's3://failing/folder/';
+}
+
+$athena->query('CREATE TABLE copied (id int, name text)');
 
 for my $name (AthenaCalc::OtherS3->names)
 {

@@ -13,7 +13,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-my $athena = AthenaCalc::Test->new(conf => "wal_level = logical\nmax_wal_senders = 4\nmax_replication_slots = 4\n");
+my $athena = AthenaCalc::Test->new(emulator => [ '--create-bucket', 'elsewhere:eu-west-1' ], conf => "wal_level = logical\nmax_wal_senders = 4\nmax_replication_slots = 4\n");
 my $bucket = 's3://athena-emulator';
 my $json   = JSON::PP->new->canonical->allow_nonref;
 my $file   = PostgreSQL::Test::Utils::tempdir . '/copy';
@@ -621,6 +621,30 @@ for my $round (1 .. 3)
 	push @memory, $athena->session_backend->memory_kb;
 }
 cmp_ok($memory[2] - $memory[1], '<', 2048, 'memory does not grow with them');
+
+# 14. A bucket of another region: an answer to HEAD tells it in a header, if at all; a list does in any case
+
+sub asked { return join ' ', map { "$_->{operation} $_->{status}" } $athena->requests }
+
+$athena->reconnect;
+$athena->clear_log;
+$athena->fault(operation => 'S3.HeadObject', status => 400, body => '', headers => { 'x-amz-bucket-region' => 'eu-west-1' }, times => 1);
+is(copy('SELECT 1', 's3://elsewhere/one', 'csv'), 1, 'a bucket of another region');
+is(asked(), 'S3.HeadObject 400 S3.HeadObject 404 S3.PutObject 200', 'is found by the first request');
+$athena->reconnect;
+$athena->clear_log;
+$athena->fault(operation => 'S3.HeadObject', status => 400, body => '', times => 1);
+is(copy('SELECT 2', 's3://elsewhere/two', 'csv'), 1, 'without the header');
+is(asked(), 'S3.HeadObject 400 S3.ListObjectsV2 301 S3.ListObjectsV2 200 S3.PutObject 200', 'by a list');
+$athena->reconnect;
+$athena->fault(operation => 'S3.HeadObject', status => 400, body => '', times => 1);
+is(sqlstate_of('SELECT 3', 's3://elsewhere/two', 'csv'), '42710', 'which sees what is there');
+
+# 15. Checksums of parts, which S3s of other makes may not know (027_other_s3.pl)
+
+$athena->clear_log;
+is(copy($large, "$bucket/upload", 'csv'), 100_000, 'an upload in parts');
+like(($athena->requests('S3.CompleteMultipartUpload'))[0]{body}, qr/<ChecksumCRC32>/, 'gives the checksums that S3 has seen');
 
 unlike(PostgreSQL::Test::Utils::slurp_file($athena->node->logfile), qr/XX000|terminated by signal|PANIC|TRAP|out of sync/, 'nothing bad in the log');
 
