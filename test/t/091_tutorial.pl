@@ -26,7 +26,7 @@ plan skip_all => 'pg_cron is not installed'
   unless glob("$libraries/pg_cron.*") && -e "$shared/extension/pg_cron.control";
 
 my $athena = AthenaCalc::Test->new(
-	emulator => [ '--python', $python ],
+	emulator => [ '--python', $python, '--create-bucket', 'a-bucket' ],
 	conf     => "shared_preload_libraries = 'athena_calc, pg_cron'\ncron.database_name = 'shop'\n");
 my $node = $athena->node;
 my $user = (getpwuid($>))[0];
@@ -119,6 +119,9 @@ my @looks = (
 		becomes($running, 0, 'and does not run');
 	} ],
 	[ 'athena_calc.activity AS waiting' => sub { is($_[0], '', 'nothing waits between runs') } ],
+	[ 'CREATE PROCEDURE find_best_days' => sub {
+		like($_[0], qr/^DE\|2024-03-01\|19\.75\nFR\|2024-03-01\|99\.99\nIT\|2024-03-03\|\d\.\d0\z/m, 'a table went to Spark and came back');
+	} ],
 );
 
 # Rounds of pg_cron: what is due while the test waits runs more often than in the tutorial.
@@ -243,7 +246,7 @@ is($db->value(q{SELECT concat_ws(' ', order_count, amount) FROM revenue WHERE co
 # The night
 
 my %command = map { $_->{jobname} => $_->{command} } $db->query('SELECT * FROM cron.job');
-is(join(' ', sort keys %command), 'end sessions forget runs', 'the jobs of the night are scheduled');
+is(join(' ', sort keys %command), 'best days end sessions forget runs', 'the jobs of the night are scheduled');
 $etl->query($command{'end sessions'});
 becomes(q{SELECT count(*) FROM athena_calc.list_sessions() WHERE description LIKE 'etl-%'
 	AND state IN ('CREATING', 'CREATED', 'IDLE', 'BUSY')}, 0, 'the one ends the session');
