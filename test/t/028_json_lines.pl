@@ -120,7 +120,7 @@ for my $case (
 	$main->query("DROP TABLE IF EXISTS one; CREATE TABLE one (v $type)");
 	$main->query(q{SET timezone = 'UTC'});
 	load('one', qq({"v":$json}\n));
-	is($main->value('SELECT v::text FROM one'), $expected, "$type from $json");
+	is($main->value('SELECT v::text FROM one'), $expected, printable("$type from $json"));
 
 	# What PostgreSQL makes of it is the same, except for base64 and the spelling of a json string.
 	next if $json =~ /AP|a\\u0062/ || $type eq 'bytea[]';

@@ -174,7 +174,7 @@ for my $phase (
 
 		$athena->clear_log;
 		$athena->fault(@fault) if @fault;
-		$db->query("SET statement_timeout = '1s'") if $end eq 'again';
+		$db->query("SET statement_timeout = '4s'") if $end eq 'again';
 		$db->send(copy_sql(), $query, "s3://$bucket/early/object");
 		$athena->wait_for_requests("S3.$operation");
 		sleep 0.2;
@@ -266,6 +266,7 @@ for my $count (500_000, 2_000_000)
 	is($db->value(copy_sql(), rows($count), "s3://$bucket/memory/$count"), $count, "$count rows");
 	$grown{$count} = high_water($db);
 }
-cmp_ok($grown{2_000_000} - $grown{500_000}, '<', 5 * 1024, "200 MB take as much memory as 50: $grown{2_000_000} kB, $grown{500_000} kB");
+# The faster S3 is, the fewer parts are in memory: from one to four of 8 MB.
+cmp_ok($grown{2_000_000} - $grown{500_000}, '<', 30 * 1024, "200 MB take as much memory as 50: $grown{2_000_000} kB, $grown{500_000} kB");
 
 done_testing();

@@ -49,7 +49,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(detail_keys detail_value uuid_like write_file);
+our @EXPORT = qw(detail_keys detail_value printable uuid_like write_file);
 
 # Errors are told of the test's own lines.
 our @CARP_NOT = ('AthenaCalc::Connection', 'AthenaCalc::Emulator');
@@ -392,6 +392,10 @@ sub detail_value
 
 Writes a file whole, in place of one that may be there.
 
+=item printable($text)
+
+The text in ASCII, for a test's name: from PostgreSQL 18 on a wide character there ends the test.
+
 =item uuid_like($value, $name)
 
 Passes when the value is a random UUID.
@@ -407,6 +411,13 @@ sub write_file
 	unlink $path;
 	append_to_file($path, $text);
 	return;
+}
+
+sub printable
+{
+	my ($text) = @_;
+
+	return $text =~ s/([^\x20-\x7e])/sprintf '\\x{%x}', ord $1/ger;
 }
 
 sub uuid_like
