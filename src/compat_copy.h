@@ -21,22 +21,26 @@ typedef void (*CopyTake)(const char *bytes, int length, void *context);
 extern CopyToState copy_query_begin(ParseState *state, RawStmt *query, List *options);
 extern uint64 copy_query_run(CopyToState copy, CopyTake take, void *context);
 
-/* Whether COPY takes such a statement for its query: its own grammar is not asked here. */
-static inline bool
-is_copy_query(const Node *statement)
+/* The WITH clause of a statement that COPY takes for its query; NULL for any other statement. COPY's own grammar is not asked here. */
+static inline WithClause **
+copy_query_with(Node *statement)
 {
 	switch (nodeTag(statement))
 	{
 		case T_SelectStmt:
+			return &((SelectStmt *) statement)->withClause;
 		case T_InsertStmt:
+			return &((InsertStmt *) statement)->withClause;
 		case T_UpdateStmt:
+			return &((UpdateStmt *) statement)->withClause;
 		case T_DeleteStmt:
+			return &((DeleteStmt *) statement)->withClause;
 #if PG_VERSION_NUM >= 170000
 		case T_MergeStmt:
+			return &((MergeStmt *) statement)->withClause;
 #endif
-			return true;
 		default:
-			return false;
+			return NULL;
 	}
 }
 

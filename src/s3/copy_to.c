@@ -367,7 +367,7 @@ parse_query(const char *query)
 	if (list_length(statements) > 1)
 		raise_statement(ERRCODE_SYNTAX_ERROR, "only one query can be copied");
 	statement = linitial(statements);
-	if (!is_copy_query(statement->stmt))
+	if (copy_query_with(statement->stmt) == NULL)
 		raise_statement(ERRCODE_FEATURE_NOT_SUPPORTED, "this kind of statement cannot be copied");
 	return statement;
 }

@@ -7,6 +7,7 @@
 #include "s3/json_lines.h"
 
 #include "aws/json.h"
+#include "compat_copy.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
@@ -23,6 +24,9 @@
 #define MAX_SHOWN_KEY 256
 
 #define BYTE_ORDER_MARK "\xEF\xBB\xBF"
+
+/* What a statement's rows are called in a query around it: a name that no table or WITH query of the user has. */
+#define ROWS_NAME "\"athena_calc: rows to copy\""
 
 #define LINES_HINT "JSON Lines are one object on each line, as Spark writes them."
 
@@ -371,6 +375,7 @@ json_lines_query(RawStmt *query, const char *text)
 {
 	TupleDesc columns = describe_query(text);
 	bool is_select = IsA(query->stmt, SelectStmt);
+	WithClause **with = copy_query_with(query->stmt);
 	StringInfoData wrapper;
 	RawStmt *result;
 	SelectStmt *rows;
@@ -381,7 +386,7 @@ json_lines_query(RawStmt *query, const char *text)
 	/* What changes rows may only stand in WITH; what only reads must not, for it would be read as a whole first. */
 	initStringInfo(&wrapper);
 	appendStringInfo(&wrapper, "%sSELECT pg_catalog.row_to_json(r.*) FROM (SELECT ",
-					 is_select ? "" : "WITH q AS (SELECT) ");
+					 is_select ? "" : "WITH " ROWS_NAME " AS (SELECT) ");
 	for (int i = 0; i < columns->natts; i++)
 	{
 		Form_pg_attribute column = TupleDescAttr(columns, i);
@@ -397,23 +402,27 @@ json_lines_query(RawStmt *query, const char *text)
 		else
 			appendStringInfo(&wrapper, "q.%s", name);
 	}
-	appendStringInfo(&wrapper, " FROM %s) r", is_select ? "(SELECT) q" : "q");
+	appendStringInfo(&wrapper, " FROM %s q) r", is_select ? "(SELECT)" : ROWS_NAME);
 	result = linitial_node(RawStmt, pg_parse_query(wrapper.data));
 	(void) forget_places(result->stmt, NULL);
 
 	rows = castNode(SelectStmt, result->stmt);
 	if (is_select)
 	{
-		SelectStmt *select = castNode(SelectStmt, query->stmt);
-
-		/* WITH may change rows only at the top. */
-		rows->withClause = select->withClause;
-		select->withClause = NULL;
 		named = castNode(SelectStmt, linitial_node(RangeSubselect, rows->fromClause)->subquery);
 		linitial_node(RangeSubselect, named->fromClause)->subquery = query->stmt;
 	}
 	else
 		linitial_node(CommonTableExpr, rows->withClause->ctes)->ctequery = query->stmt;
+
+	/* WITH may change rows only at the top. */
+	if (*with != NULL)
+	{
+		if (!is_select)
+			(*with)->ctes = list_concat((*with)->ctes, rows->withClause->ctes);
+		rows->withClause = *with;
+		*with = NULL;
+	}
 	result->stmt_location = query->stmt_location;
 	result->stmt_len = query->stmt_len;
 	return result;

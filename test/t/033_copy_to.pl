@@ -178,6 +178,15 @@ is(get("$bucket/none.json"), '', 'are no lines');
 is(sqlstate_of('SELECT 1 AS n', "$bucket/refused.json", 'json', header => \1), '22023', 'it has no header');
 copy('UPDATE item SET price = 0 WHERE id = 1 RETURNING id, price', "$bucket/returning.json", 'json');
 is(get("$bucket/returning.json"), qq({"id":1,"price":0}\n), 'JSON of what a statement returns');
+$athena->query('CREATE TABLE moved (n int); CREATE TABLE q (n int); INSERT INTO q VALUES (1), (2)');
+copy('WITH gone AS (DELETE FROM q RETURNING n) INSERT INTO moved SELECT n FROM gone ORDER BY n RETURNING n', "$bucket/moved.json", 'json');
+is(get("$bucket/moved.json"), qq({"n":1}\n{"n":2}\n), 'which may begin with another that changes rows');
+is($athena->value('SELECT count(*) FROM moved') . $athena->value('SELECT count(*) FROM q'), '20', 'both were run');
+copy('WITH RECURSIVE i AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM i WHERE n < 2) INSERT INTO q SELECT n FROM i UNION ALL SELECT n FROM q RETURNING n',
+	"$bucket/recursive.json", 'json');
+copy('WITH q AS (UPDATE moved SET n = -n RETURNING n) DELETE FROM q AS r USING q WHERE r.n = -q.n RETURNING r.n AS r, q.n AS q', "$bucket/named.json", 'json');
+is(get("$bucket/recursive.json"), qq({"n":1}\n{"n":2}\n), 'and names its tables and queries as it likes');
+is(get("$bucket/named.json"), qq({"r":1,"q":-1}\n{"r":2,"q":-2}\n), 'also as we do');
 
 # 3. Folders
 
