@@ -463,6 +463,11 @@ read_arguments(FunctionCallInfo fcinfo, CopyTo *to)
 	copy_option_read(format, PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3), false, own,
 					 lengthof(own), &to->options);
 	to->gzip = read_compression(to, compression);
+	if (to->folder && strlen(object_key(to, 0)) > S3_MAX_KEY_BYTES)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("the name of the folder is too long"),
+						errdetail("The keys of its objects would be longer than %d bytes.",
+								  S3_MAX_KEY_BYTES)));
 	if (to->max_object_size != 0 && !to->folder)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("option \"max_object_size\" is for folders"),

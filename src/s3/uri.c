@@ -9,7 +9,6 @@
 #include "http/buffer.h"
 #include "aws/sigv4.h"
 
-#define MAX_KEY_BYTES 1024
 #define MAX_BUCKET_BYTES 255 /* of old buckets; new ones have at most 63 */
 
 bool
@@ -36,7 +35,7 @@ s3_uri_parse_prefix(const char *text, S3Uri *uri)
 		return false;
 	if (key[0] == '/')
 		key++;
-	if (strlen(key) > MAX_KEY_BYTES)
+	if (strlen(key) > S3_MAX_KEY_BYTES)
 		return false;
 	uri->bucket = pnstrdup(bucket, bucket_length);
 	uri->key = pstrdup(key);

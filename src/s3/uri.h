@@ -9,6 +9,9 @@
 
 #include "aws/endpoint.h"
 
+/* https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html */
+#define S3_MAX_KEY_BYTES 1024
+
 typedef struct S3Uri
 {
 	char *bucket;

@@ -309,6 +309,7 @@ $athena->clear_log;
 for my $case (
 	[ 'a bucket',             'SELECT 1', 's3://bucket',  'csv', {}, '22023' ],
 	[ 'a bucket as a folder', 'SELECT 1', 's3://bucket/', 'csv', {}, '22023' ],
+	[ 'a folder whose objects had too long keys', 'SELECT 1', "$bucket/" . 'k' x 1010 . '/', 'csv', {}, '22023' ],
 	[ 'no URI',               'SELECT 1', '/tmp/file',    'csv', {}, '22023' ],
 	[ 'another format',       'SELECT 1', "$bucket/refused", 'parquet', {}, '22023' ],
 	[ 'an unknown option',    'SELECT 1', "$bucket/refused", 'csv', { colour => 'red' }, '42601|22023' ],
