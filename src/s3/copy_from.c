@@ -87,7 +87,7 @@ name_object(void *context)
 	CopyFromS3 *copy = context;
 
 	if (!copy->has_begun && !copy->is_folder && geterrcode() == ERRCODE_UNDEFINED_OBJECT)
-		errhint("Where it is a folder, its URI ends with \"/\".");
+		errhint("Check the names. Where it is a folder, the URI ends with \"/\".");
 	errcontext("object \"s3://%s/%s\"", copy->uri.bucket, copy->object->key);
 }
 

@@ -80,7 +80,7 @@ shape_of(Oid type)
 		shape->kind = SHAPE_JSON;
 	else if (base == BYTEAOID)
 		shape->kind = SHAPE_BINARY;
-	else if (OidIsValid(element))
+	else if (OidIsValid(element) && get_array_type(element) == base) /* int2vector is none */
 	{
 		int16 length;
 		bool by_value;
