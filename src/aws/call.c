@@ -336,7 +336,7 @@ finish(HttpExchange *exchange, const HttpResponse *response, void *context)
 		MemoryContextSwitchTo(before);
 		call->uncertain = call->uncertain || response->outcome == HTTP_BROKEN ||
 						  response->outcome == HTTP_TIMED_OUT || !call->error.from_service ||
-						  response->status >= 500;
+						  response->status >= 500 || is_success(response);
 		reason = reason_to_retry(call, response);
 		if (reason != RETRY_NEVER && call->attempts < max_attempts(call) &&
 			retry_quota_take(&quota, reason))

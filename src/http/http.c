@@ -552,12 +552,13 @@ http_add(HttpRun *run, HttpExchange *exchange, int64 pause)
 
 /*
  * When the first of the run's patient transfers is to be given up, or -1. Time that the run was not driven for
- * does not count: `away` microseconds are added to what they have.
+ * does not count: it is added to what they have, but for what has moved or was begun in the meantime.
  */
 static int64
-patience_ends(const HttpRun *run, int64 away)
+patience_ends(const HttpRun *run)
 {
 	int64 first = -1;
+	int64 now = http_now();
 	dlist_iter iterator;
 
 	dlist_foreach (iterator, &active_transfers)
@@ -567,7 +568,7 @@ patience_ends(const HttpRun *run, int64 away)
 
 		if (transfer->run != run)
 			continue;
-		transfer->last_moved += away;
+		transfer->last_moved = Min(now, transfer->last_moved + now - run->driven);
 		end = transfer_patience_ends(transfer);
 		if (end >= 0 && (first < 0 || end < first))
 			first = end;
@@ -601,7 +602,7 @@ http_drive(HttpRun *run, bool wait)
 	/* What is there already needs no waiting for. */
 	wait = wait && find_finishable_transfer(run) == NULL;
 	due = next_due_of_all(run);
-	patience = patience_ends(run, http_now() - run->driven);
+	patience = patience_ends(run);
 	if (patience >= 0 && (due < 0 || patience < due))
 		due = patience;
 	go_on(run, due, wait);

@@ -485,9 +485,17 @@ transfer_take(HttpTransfer *transfer, size_t length)
 	transfer->taken = 0;
 	if (transfer->paused)
 	{
+		CURLcode result;
+
 		transfer->paused = false;
 		transfer->last_moved = http_now();
-		curl_easy_pause(transfer->easy, CURLPAUSE_CONT);
+		result = curl_easy_pause(transfer->easy, CURLPAUSE_CONT);
+		/* Bytes that curl had kept are lost then. */
+		if (result != CURLE_OK)
+		{
+			transfer->done = true;
+			transfer->result = result;
+		}
 	}
 }
 

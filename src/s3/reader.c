@@ -186,7 +186,9 @@ read_head(Slot *slot, AwsError *error, const HttpResponse *response)
 		slot->length = length;
 		begin_checksum(slot, response);
 	}
-	else if (length != slot->length)
+	else if (slot->length < 0)
+		slot->length = length; /* an answer in chunks does not say it */
+	else if (length >= 0 && length != slot->length)
 		set_changed(error);
 }
 
@@ -337,25 +339,29 @@ end_attempt(S3Reader *reader, Slot *slot)
 		aws_call_raise(&slot->call.call);
 }
 
-/* Takes up to `size` of the bytes that came. 0 where none are there that were not read before. */
+/* Takes of the bytes that came those that were read before. Whether there were any. */
+static bool
+skip_bytes(Slot *slot, const HttpResponse *so_far)
+{
+	size_t length = (size_t) Min(slot->skip, (int64) so_far->body_length);
+
+	if (length == 0)
+		return false;
+	slot->skip -= length;
+	http_take(&slot->call.call.exchange, length);
+	return true;
+}
+
+/* Takes up to `size` of the bytes that came. 0 where none are there. */
 static size_t
 take_bytes(Slot *slot, const HttpResponse *so_far, char *buffer, size_t size)
 {
-	HttpExchange *exchange = &slot->call.call.exchange;
-	size_t length = so_far->body_length;
+	size_t length = Min(so_far->body_length, size);
 
-	if (slot->skip > 0 && length > 0)
-	{
-		length = (size_t) Min(slot->skip, (int64) length);
-		slot->skip -= length;
-		http_take(exchange, length);
-		return 0;
-	}
-	length = Min(length, size);
 	if (length == 0)
 		return 0;
 	memcpy(buffer, so_far->body, length);
-	http_take(exchange, length);
+	http_take(&slot->call.call.exchange, length);
 	slot->offset += length;
 	if (slot->has_checksum)
 		checksum_update(&slot->checksum, buffer, length);
@@ -382,6 +388,9 @@ read_current(ByteSource *source, char *buffer, size_t size)
 			if (error.sqlstate != 0)
 				aws_error_raise(&error, &s3_service, slot->call.request.operation,
 								slot->call.call.attempts);
+			/* Behind what is skipped there may be more, which nothing would wake a wait for. */
+			if (skip_bytes(slot, &so_far))
+				continue;
 			length = take_bytes(slot, &so_far, buffer, size);
 			if (length > 0)
 				return length;

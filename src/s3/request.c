@@ -109,27 +109,45 @@ take_answer(AwsCall *aws_call, const HttpResponse *response, void *context)
 {
 	S3Run *run = context;
 	S3Call *call = (S3Call *) aws_call;
+	/* An error is raised when its caller comes to it, and whoever drives now has other memory then. */
+	MemoryContext before = MemoryContextSwitchTo(aws_call->memory);
 
 	if (aws_call->error.sqlstate != 0 && is_worth_another(run, call, response))
-	{
 		dlist_push_tail(&run->again, &call->node);
-		return;
+	else
+	{
+		call->is_done = true;
+		call->answer(&aws_call->error, response, call->context);
 	}
-	call->is_done = true;
-	call->answer(&aws_call->error, response, call->context);
+	MemoryContextSwitchTo(before);
+}
+
+static S3Run *
+begin_run(const AwsConfig *config, int concurrency)
+{
+	S3Run *run = palloc0(sizeof(S3Run));
+
+	run->memory = CurrentMemoryContext;
+	run->config = *config;
+	dlist_init(&run->again);
+	run->aws = aws_run_begin(concurrency, take_answer, run);
+	return run;
 }
 
 S3Run *
 s3_run_begin(int concurrency)
 {
-	S3Run *run = palloc0(sizeof(S3Run));
+	AwsConfig config;
 
-	run->memory = CurrentMemoryContext;
-	aws_config_get(&run->config);
-	aws_config_copy(&run->config);
-	dlist_init(&run->again);
-	run->aws = aws_run_begin(concurrency, take_answer, run);
-	return run;
+	aws_config_get(&config);
+	aws_config_copy(&config);
+	return begin_run(&config, concurrency);
+}
+
+S3Run *
+s3_run_begin_like(const S3Run *run, int concurrency)
+{
+	return begin_run(&run->config, concurrency);
 }
 
 static bool
@@ -168,13 +186,15 @@ get_keys(S3Run *run, bool renew)
 	MemoryContextSwitchTo(before);
 }
 
-/* Sends a call to where its bucket is, as far as that is known. */
+/* Sends a call to where its bucket is, as far as that is known. What its attempts were before counts. */
 static void
 start(S3Run *run, S3Call *call, int64 pause)
 {
 	const S3Request *request = &call->request;
 	const BucketRegion *known = find_bucket(request->uri->bucket);
 	MemoryContext memory = call->call.memory;
+	int attempts = call->call.attempts;
+	bool uncertain = call->call.uncertain;
 	MemoryContext before;
 	AwsEndpoint *endpoint;
 	S3Uri utf8;
@@ -196,6 +216,8 @@ start(S3Run *run, S3Call *call, int64 pause)
 
 	memset(&call->call, 0, sizeof(call->call));
 	call->call.memory = memory;
+	call->call.attempts = attempts;
+	call->call.uncertain = uncertain;
 	call->call.service = &s3_service;
 	call->call.operation = request->operation;
 	call->call.endpoint = endpoint;
@@ -220,6 +242,8 @@ void
 s3_run_start(S3Run *run, S3Call *call, int64 pause)
 {
 	call->was_sent_on = call->was_renewed = false;
+	call->call.attempts = 0;
+	call->call.uncertain = false;
 	get_keys(run, false);
 	start(run, call, pause);
 }
@@ -278,23 +302,46 @@ hand_answer(AwsError *error, const HttpResponse *response, void *context)
 }
 
 void
+s3_run_request(S3Run *run, const S3Request *request, S3Answer answer, void *context)
+{
+	MemoryContext before = CurrentMemoryContext;
+	MemoryContext memory =
+		AllocSetContextCreate(run->memory, "athena_calc request", ALLOCSET_DEFAULT_SIZES);
+	Handing handing = {answer, context, before};
+	S3Call *call;
+
+	MemoryContextSwitchTo(memory);
+	call = palloc0(sizeof(S3Call));
+	call->request = *request;
+	call->answer = hand_answer;
+	call->context = &handing;
+	s3_run_start(run, call, 0);
+	s3_run_finish(run, call);
+	if (call->call.error.sqlstate != 0)
+		aws_call_raise(&call->call);
+	MemoryContextSwitchTo(before);
+	/* Until it is done, the run knows it. */
+	if (call->is_done)
+	{
+		s3_call_release(call);
+		MemoryContextDelete(memory);
+	}
+}
+
+void
 s3_request(const S3Request *request, S3Answer answer, void *context)
 {
 	MemoryContext before = CurrentMemoryContext;
 	MemoryContext memory =
 		AllocSetContextCreate(before, "athena_calc call", ALLOCSET_DEFAULT_SIZES);
-	Handing handing = {answer, context, before};
-	S3Call call = {.request = *request, .answer = hand_answer, .context = &handing};
 	S3Run *run;
 
 	MemoryContextSwitchTo(memory);
 	run = s3_run_begin(1);
 	PG_TRY();
 	{
-		s3_run_start(run, &call, 0);
-		s3_run_finish(run, &call);
-		if (call.call.error.sqlstate != 0)
-			aws_call_raise(&call.call);
+		MemoryContextSwitchTo(before);
+		s3_run_request(run, request, answer, context);
 	}
 	PG_CATCH();
 	{
@@ -303,6 +350,5 @@ s3_request(const S3Request *request, S3Answer answer, void *context)
 	}
 	PG_END_TRY();
 	s3_run_end(run);
-	MemoryContextSwitchTo(before);
 	MemoryContextDelete(memory);
 }

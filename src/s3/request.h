@@ -31,7 +31,7 @@ typedef struct S3Request
 	size_t window;
 } S3Request;
 
-/* Takes an answer; response and error as with an AwsAnswer. */
+/* Takes an answer, in the memory of the call; response and error as with an AwsAnswer. */
 typedef void (*S3Answer)(AwsError *error, const HttpResponse *response, void *context);
 
 /*
@@ -61,6 +61,9 @@ typedef struct S3Call
 /* A run in the current memory context, with up to `concurrency` requests under way at once. */
 extern S3Run *s3_run_begin(int concurrency);
 
+/* The same with the configuration of another one, whose memory must stay; it may have ended. */
+extern S3Run *s3_run_begin_like(const S3Run *run, int concurrency);
+
 /*
  * Starts a call after a pause in microseconds. The caller has filled in request, answer and context, and zeroed the rest; of a call
  * that was started before, it is done.
@@ -72,6 +75,9 @@ extern void s3_run_drive(S3Run *run, bool wait);
 
 /* Drives the run until the call is done, or a hurry is over. */
 extern void s3_run_finish(S3Run *run, const S3Call *call);
+
+/* Makes a request within a run, as s3_request() does. */
+extern void s3_run_request(S3Run *run, const S3Request *request, S3Answer answer, void *context);
 
 /* Releases what a call that is done is made of. */
 extern void s3_call_release(S3Call *call);

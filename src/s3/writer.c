@@ -154,19 +154,22 @@ read_head(AwsError *error, const HttpResponse *response, void *context)
 	head->exists = error->sqlstate == 0;
 	head->is_refused = response->status == HTTP_STATUS_BAD_REQUEST;
 	head->length = length != NULL ? strtoll(length, NULL, 10) : -1;
-	/* Who may write need not be allowed to look; S3 itself refuses in the end then. */
+	/*
+	 * Who may write need not be allowed to look, and other refusals (400, of credentials or the region) have no words here, where
+	 * there is no body; S3 itself refuses in the end then.
+	 */
 	if (response->status == HTTP_STATUS_NOT_FOUND || response->status == HTTP_STATUS_FORBIDDEN ||
 		head->is_refused)
 		memset(error, 0, sizeof(*error));
 }
 
 static void
-look(const S3Uri *uri, Head *head)
+look(S3Writer *writer, const S3Uri *uri, Head *head)
 {
 	const S3Request request = {.operation = "HeadObject", .method = "HEAD", .uri = uri};
 
 	memset(head, 0, sizeof(*head));
-	s3_request(&request, read_head, head);
+	s3_run_request(writer->run, &request, read_head, head);
 }
 
 /*
@@ -174,8 +177,9 @@ look(const S3Uri *uri, Head *head)
  * done.
  */
 static bool
-was_done(const S3Call *call, const S3Uri *uri, uint64 length)
+was_done(S3Writer *writer, const Upload *upload)
 {
+	const S3Call *call = &upload->visible;
 	const AwsError *error = &call->call.error;
 	Head head;
 
@@ -183,8 +187,8 @@ was_done(const S3Call *call, const S3Uri *uri, uint64 length)
 		(error->http_status != HTTP_STATUS_PRECONDITION_FAILED &&
 		 error->http_status != HTTP_STATUS_NOT_FOUND))
 		return false;
-	look(uri, &head);
-	return head.exists && head.length == (int64) length;
+	look(writer, &upload->uri, &head);
+	return head.exists && head.length == (int64) upload->length;
 }
 
 /* Drives the call that makes an object visible to its end. */
@@ -201,8 +205,8 @@ make_visible(S3Writer *writer, Upload *upload)
 		s3_run_start(writer->run, call, 0);
 		s3_run_finish(writer->run, call);
 	}
-	upload->is_visible =
-		call->call.error.sqlstate == 0 || was_done(call, &upload->uri, upload->length);
+	if (!upload->is_visible)
+		upload->is_visible = was_done(writer, upload);
 }
 
 /*
@@ -251,7 +255,7 @@ create_upload(Upload *upload)
 	};
 
 	upload->was_asked_for = true;
-	s3_request(&request, read_upload_id, upload);
+	s3_run_request(upload->writer->run, &request, read_upload_id, upload);
 	if (upload->id == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 }
@@ -412,6 +416,15 @@ end_object(S3Writer *writer)
 	writer->current = NULL;
 }
 
+static void
+read_put(AwsError *error, const HttpResponse *response, void *context)
+{
+	Upload *upload = context;
+
+	(void) response;
+	upload->is_visible = error->sqlstate == 0;
+}
+
 /* Writes an object as a whole. https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html */
 static void
 put_object(S3Writer *writer)
@@ -438,7 +451,8 @@ put_object(S3Writer *writer)
 		.unsigned_body = true,
 		.is_patient = true,
 	};
-	upload->visible.answer = read_nothing;
+	upload->visible.answer = read_put;
+	upload->visible.context = upload;
 	upload->is_being_made_visible = true;
 	s3_run_start(writer->run, &upload->visible, 0);
 	make_visible(writer, upload);
@@ -449,12 +463,12 @@ put_object(S3Writer *writer)
 static void
 read_completed(AwsError *error, const HttpResponse *response, void *context)
 {
+	Upload *upload = context;
 	XmlWanted wanted = {.path = "CompleteMultipartUploadResult"};
 
-	(void) context;
 	if (error->sqlstate != 0)
 		return;
-	s3_answer_read(error, response, &wanted, 1);
+	upload->is_visible = s3_answer_read(error, response, &wanted, 1);
 	xml_free(&wanted, 1);
 }
 
@@ -488,8 +502,10 @@ start_completion(S3Writer *writer, Upload *upload)
 		.body = xml.data,
 		.body_length = xml.len,
 		.may_hide_error = true,
+		.is_patient = true, /* S3 sends spaces while it takes its time */
 	};
 	upload->visible.answer = read_completed;
+	upload->visible.context = upload;
 	upload->is_being_made_visible = true;
 	s3_run_start(writer->run, &upload->visible, 0);
 }
@@ -515,14 +531,14 @@ complete_uploads(S3Writer *writer)
  * Taking back
  */
 
-/* Whether S3 may show the object now: it was told to, and has not refused. */
+/* Whether S3 may show the object now: it was told to, and has not refused. A success that cannot be read is one. */
 static bool
 may_be_visible(const Upload *upload)
 {
 	const S3Call *call = &upload->visible;
 
 	return upload->is_being_made_visible &&
-		   (upload->is_visible || !call->is_done ||
+		   (upload->is_visible || !call->is_done || call->call.error.http_status / 100 == 2 ||
 			(call->call.uncertain &&
 			 call->call.error.http_status != HTTP_STATUS_PRECONDITION_FAILED));
 }
@@ -594,7 +610,8 @@ take_back(Errand *errand, StringInfo outcome)
 	S3Run *run;
 
 	s3_run_end(writer->run);
-	run = s3_run_begin(setting_max_concurrency);
+	/* What counts for the current user may be something else by now. */
+	run = s3_run_begin_like(writer->run, setting_max_concurrency);
 	for (Upload *upload = writer->uploads; upload != NULL; upload = upload->next)
 	{
 		if (upload->id != NULL && !upload->is_visible)
@@ -651,7 +668,7 @@ s3_writer_begin(S3Writer *writer, const S3Uri *uri, const char *type)
 	upload->type = pstrdup(type);
 	if (!writer->overwrite)
 	{
-		look(&upload->uri, &head);
+		look(writer, &upload->uri, &head);
 		/* A list says what is wrong: the bucket's region, for one. */
 		if (head.exists || (head.is_refused && s3_object_exists(&upload->uri)))
 			raise_exists(&upload->uri);

@@ -6,6 +6,7 @@ use warnings;
 
 use AthenaCalc::Test;
 use IO::Compress::Gzip qw(gzip $GzipError);
+use MIME::Base64 qw(encode_base64);
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -127,6 +128,26 @@ all_loaded($big, 200_000, 'cut, and refused once when it is taken up');
 $athena->fault(operation => 'S3.GetObject', cut_body => 100_000);
 $athena->fault(operation => 'S3.GetObject', status => 200, body => lines(1, 200_000), headers => { 'Content-Type' => 'text/csv' });
 all_loaded($big, 200_000, 'cut, and sent from the beginning again');
+$athena->fault(operation => 'S3.GetObject', cut_body => 100);
+$athena->fault(operation => 'S3.GetObject', status => 200, body => lines(1, 30), headers => { 'Content-Type' => 'text/csv' });
+$since = time;
+all_loaded($tiny, 30, 'so is a small one, all of which comes at once');
+cmp_ok(time - $since, '<', 3, 'and nothing is waited for then');
+$athena->clear_faults;
+
+# One that sends chunks does not say how long it is.
+sub in_chunks
+{
+	my ($bytes, $end) = @_;
+
+	return encode_base64(sprintf("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n%s", length $bytes, $bytes, $end), '');
+}
+
+$athena->fault(operation => 'S3.GetObject', raw_base64 => in_chunks(lines(1, 10), ''));
+all_loaded($tiny, 30, 'chunks that are cut, and taken up by a range');
+$athena->fault(operation => 'S3.GetObject', cut_body => 100);
+$athena->fault(operation => 'S3.GetObject', raw_base64 => in_chunks(lines(1, 30), "0\r\n\r\n"));
+all_loaded($tiny, 30, 'cut, and sent from the beginning in chunks');
 $athena->clear_faults;
 
 # 2. Not what S3 has
@@ -165,6 +186,9 @@ $athena->emulator->put_object("$bucket/streams/big.csv", lines(1, 200_000));
 put("folder/part-0000$_.csv", lines($_ * 1000 + 1, $_ * 1000 + 1000)) for 0 .. 4;
 all_loaded("s3://$bucket/folder/", 5000, 'a folder');
 is(scalar(@attempts = ranges()), 5, 'with one request for each object');
+# What is wrong with an object ahead is known long before it is told.
+$athena->fault(operation => 'S3.GetObject', contains => 'part-00003', status => 206, body => '');
+is(load("s3://$bucket/folder/")->{message}, 'S3 GetObject failed: the answer has another range than was asked for', 'an empty answer to what comes later');
 $athena->emulator->replace_object('part-00003', lines(1, 7));
 none_loaded("s3://$bucket/folder/", '55000', qr/has changed/, 'an object that changes after it was listed');
 $athena->emulator->put_object("$bucket/folder/part-00003.csv", lines(3001, 4000));
@@ -252,6 +276,18 @@ $main->query('CREATE TRIGGER dally BEFORE INSERT ON loaded FOR EACH ROW WHEN (NE
 all_loaded($big, 200_000, 'a trigger that takes longer than request_timeout');
 is_deeply([ ranges() ], [''], 'costs no other request');
 $main->query('DROP TRIGGER dally ON loaded');
+
+# But it is no credit for a request that comes after it.
+$main->query('CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(5) FROM loaded WHERE id = 2000 AND NOT EXISTS (SELECT FROM loaded WHERE id = 2001); RETURN NULL; END $$');
+$main->query('CREATE TRIGGER linger AFTER INSERT ON loaded FOR EACH STATEMENT EXECUTE FUNCTION linger()');
+$main->query('SET athena_calc.max_concurrency = 1');
+$athena->fault(operation => 'S3.GetObject', contains => 'part-00002', hang => \1);
+$since = time;
+all_loaded("s3://$bucket/folder/", 5000, 'a request without an answer, after a trigger that took long');
+cmp_ok(time - $since, '<', 10, sprintf('is made again after request_timeout (%.1f s)', time - $since));
+$main->query('RESET athena_calc.max_concurrency');
+$main->query('DROP TRIGGER linger ON loaded');
+$athena->clear_faults;
 
 # 7. Nothing grows
 

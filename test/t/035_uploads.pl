@@ -12,7 +12,8 @@ use Time::HiRes qw(sleep time);
 # What is promised is 50 ms; the machine may be busy with something else.
 use constant BOUND_MS => 500;
 
-my $athena = AthenaCalc::Test->new();
+my $role   = 'arn:aws:iam::123456789012:role/writer';
+my $athena = AthenaCalc::Test->new(emulator => [ '--sts-role', $role ]);
 my $bucket = 'athena-emulator';
 my $main   = $athena->session_backend;
 
@@ -93,6 +94,8 @@ for my $count (10, 200_000)
 }
 $athena->fault(operation => 'S3.HeadObject', status => 403, headers => { 'Content-Length' => '0' });
 is_copied(copy(10, 'out/unseen'), 10, 'out/unseen', 'who may not look may write');
+$athena->fault(operation => 'S3.HeadObject', status => 400, headers => { 'Content-Length' => '0' });
+is_copied(copy(10, 'out/unsaid'), 10, 'out/unsaid', 'a look that is refused without a word says nothing');
 for my $operation (qw(PutObject CompleteMultipartUpload))
 {
 	my $count = $operation eq 'PutObject' ? 10 : 200_000;
@@ -129,8 +132,23 @@ is_copied(copy(200_000, 'out/internal'), 200_000, 'out/internal', 'an error that
 $athena->fault(operation => 'S3.CompleteMultipartUpload', error => 'InternalError', status => 200, times => undef);
 is_not_copied(copy(200_000, 'out/internal'), 'out/internal', '58000', 'and is an error if it stays');
 $athena->clear_faults;
-$athena->fault(operation => 'S3.CompleteMultipartUpload', processing => { spaces => 5, interval => 0.1 });
-is_copied(copy(200_000, 'out/slow'), 200_000, 'out/slow', 'a completion that takes a while');
+$athena->fault(operation => 'S3.CompleteMultipartUpload', error => 'InternalError', status => 200, apply => \1);
+is_copied(copy(200_000, 'out/internal'), 200_000, 'out/internal', 'behind which the completion may have been done');
+$athena->fault(operation => 'S3.CompleteMultipartUpload', status => 200, body => '<nothing/>', apply => \1);
+is_not_copied(copy(200_000, 'out/unreadable'), 'out/unreadable', '08P01', 'a success that cannot be read is undone');
+$athena->fault(operation => 'S3.CompleteMultipartUpload', processing => { spaces => 8, interval => 0.5 });
+is_copied(copy(200_000, 'out/slow'), 200_000, 'out/slow', 'a completion that takes longer than request_timeout');
+is(how_many('CompleteMultipartUpload'), 1, 'is asked for once');
+
+# Credentials that expire between an attempt whose answer is lost and the next.
+{
+	my $db = $athena->connect;
+
+	$db->query("SET athena_calc.role_arn = '$role'; SET athena_calc.sts_endpoint_url = '" . $athena->emulator->url . "'");
+	$athena->fault(operation => 'S3.PutObject', drop => 'after');
+	$athena->fault(operation => 'S3.PutObject', error => 'ExpiredToken', status => 400);
+	is_copied($db->error(copy_sql(), rows(10), "s3://$bucket/out/renewed"), 10, 'out/renewed', 'what was done is known with other credentials, too');
+}
 
 $athena->fault(operation => 'S3.UploadPart', lose => \1, skip => 1);
 is_not_copied(copy(200_000, 'out/lost'), 'out/lost', 'SP000', 'a part that S3 has lost');
@@ -158,6 +176,20 @@ is_not_copied(copy(300_000, 'folder/', $folder), 'folder/', '42501', 'of which t
 is(how_many('DeleteObject'), 2, 'the two that were complete are deleted');
 is(how_many('AbortMultipartUpload'), 2, 'the others are taken back');
 $athena->clear_faults;
+
+# One that is canceled while others are complete already.
+{
+	my $db = $athena->connect;
+
+	$athena->clear_log;
+	$athena->fault(operation => 'S3.CompleteMultipartUpload', contains => 'part-00000', hang => \1);
+	$db->send('SELECT athena_calc.copy_to_s3($1, $2, options => $3)', rows(300_000), "s3://$bucket/folder/", $folder);
+	$athena->wait_until(sub { exists_already('folder/') == 3 }, 'three of four are visible');
+	sleep 0.2;
+	$db->cancel;
+	is_not_copied($db->finish->{error}, 'folder/', '57014', 'canceled while the first gets no answer');
+	$athena->clear_faults;
+}
 
 # 4. A statement that ends early
 
@@ -233,6 +265,20 @@ $error = copy(200_000, 'early/unknown');
 is($error->{sqlstate}, '08006', 'where nobody knows the upload');
 like($error->{detail}, qr{object "s3://$bucket/early/unknown": no answer to CreateMultipartUpload}, 'the error says so, too');
 $athena->clear_faults;
+
+# Settings that the query itself changes are for what comes after it.
+for my $last ("'end'", '(1 / (200000 - i))::text')
+{
+	my $db    = $athena->connect;
+	my $error = $db->error(copy_sql(),
+		"SELECT rpad(i::text, 99, 'x'), CASE WHEN i = 10 THEN set_config('athena_calc.s3_endpoint_url', 'http://127.0.0.1:1', false) WHEN i = 200000 THEN $last END FROM generate_series(1, 200000) i",
+		"s3://$bucket/early/settings");
+
+	is($error->{sqlstate}, $last eq "'end'" ? '00000' : '22012', 'a query that sends what comes after it elsewhere');
+	is($error->{detail}, undef, 'there is nothing to tell of');
+	is_deeply([ grep { /settings/ } @{ open_uploads() } ], [], 'no upload is left');
+	$main->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$bucket/early/settings");
+}
 
 # An error that is caught
 $main->query(q{DO $$ BEGIN
