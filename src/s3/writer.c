@@ -61,8 +61,9 @@ typedef struct Upload
 	bool was_asked_for; /* whether an upload was begun, or is being */
 	char *id;           /* the upload's, encoded; NULL for none */
 	Uploaded *parts;
-	int part_count; /* how many have been sent */
-	S3Call visible; /* what makes it visible */
+	int part_count;  /* how many have been sent */
+	S3Call visible;  /* what makes it visible */
+	bool was_absent; /* before; else what is there may be somebody else's */
 	bool is_being_made_visible;
 	bool is_visible;
 	S3Call undo; /* what takes it back; not under way while is_done */
@@ -140,6 +141,7 @@ read_nothing(AwsError *error, const HttpResponse *response, void *context)
 typedef struct Head
 {
 	bool exists;
+	bool is_absent;  /* said to be; neither where it is not to be seen */
 	bool is_refused; /* without a word on why, as an answer to HEAD has no body */
 	int64 length;    /* -1 where it is not said */
 } Head;
@@ -152,6 +154,7 @@ read_head(AwsError *error, const HttpResponse *response, void *context)
 	const char *length = http_response_header(response, "content-length", &size);
 
 	head->exists = error->sqlstate == 0;
+	head->is_absent = response->status == HTTP_STATUS_NOT_FOUND;
 	head->is_refused = response->status == HTTP_STATUS_BAD_REQUEST;
 	head->length = length != NULL ? strtoll(length, NULL, 10) : -1;
 	/*
@@ -543,6 +546,13 @@ may_be_visible(const Upload *upload)
 			 call->call.error.http_status != HTTP_STATUS_PRECONDITION_FAILED));
 }
 
+/* Whether what is there was made by this copy alone, and may be deleted. */
+static bool
+is_ours(const S3Writer *writer, const Upload *upload)
+{
+	return !writer->overwrite && (upload->is_visible || upload->was_absent);
+}
+
 static void
 start_undo(S3Run *run, Upload *upload, const char *operation, const char *query)
 {
@@ -591,7 +601,7 @@ append_outcome(const S3Writer *writer, const Upload *upload, StringInfo outcome)
 	else if (upload->was_asked_for && upload->id == NULL)
 		appendStringInfoString(&left,
 							   ": no answer to CreateMultipartUpload, an upload may be left");
-	else if (may_be_visible(upload) && writer->overwrite)
+	else if (may_be_visible(upload) && !is_ours(writer, upload))
 		appendStringInfoString(&left, upload->is_visible ? ": has been written"
 														 : ": may have been written");
 	if (left.len > 0)
@@ -620,7 +630,7 @@ take_back(Errand *errand, StringInfo outcome)
 	finish_undoing(writer, run);
 	for (Upload *upload = writer->uploads; upload != NULL; upload = upload->next)
 	{
-		if (may_be_visible(upload) && !writer->overwrite && is_undone(upload))
+		if (may_be_visible(upload) && is_ours(writer, upload) && is_undone(upload))
 			start_undo(run, upload, "DeleteObject", NULL);
 	}
 	finish_undoing(writer, run);
@@ -672,6 +682,7 @@ s3_writer_begin(S3Writer *writer, const S3Uri *uri, const char *type)
 		/* A list says what is wrong: the bucket's region, for one. */
 		if (head.exists || (head.is_refused && s3_object_exists(&upload->uri)))
 			raise_exists(&upload->uri);
+		upload->was_absent = head.is_absent || head.is_refused; /* by the list, then */
 	}
 	*writer->next = writer->current = upload;
 	writer->next = &upload->next;

@@ -251,6 +251,23 @@ for my $operation (qw(PutObject CompleteMultipartUpload))
 	}
 }
 
+# Where nobody could look, what is there may be somebody else's.
+{
+	my $db = $athena->connect;
+
+	$athena->clear_log;
+	$athena->emulator->put_object("$bucket/early/theirs", 'theirs');
+	$athena->fault(operation => 'S3.HeadObject', status => 403, headers => { 'Content-Length' => '0' });
+	$athena->fault(operation => 'S3.PutObject', hang => \1);
+	$db->send(copy_sql(), rows(10), "s3://$bucket/early/theirs");
+	$athena->wait_for_requests('S3.PutObject');
+	sleep 0.2;
+	$db->cancel;
+	like($db->finish->{error}{detail} // '', qr{early/theirs": may have been written}, 'what may have been written is told');
+	is(exists_already('early/theirs'), 1, 'and not deleted');
+	$main->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$bucket/early/theirs");
+}
+
 # What cannot be taken back is told.
 $athena->fault(operation => 'S3.AbortMultipartUpload', error => 'AccessDenied', message => 'no', status => 403);
 $athena->fault(operation => 'S3.UploadPart', error => 'AccessDenied', message => 'never', status => 403);
