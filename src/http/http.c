@@ -245,6 +245,22 @@ next_exchange(HttpRun *run)
 	return NULL;
 }
 
+/* Whether one of the run's transfers will make room by itself: a stream that is paused waits for its reader. */
+static bool
+will_make_room(const HttpRun *run)
+{
+	dlist_iter iterator;
+
+	dlist_foreach (iterator, &active_transfers)
+	{
+		const HttpTransfer *transfer = dlist_container(HttpTransfer, node, iterator.cur);
+
+		if (transfer->run == run && !transfer->paused && !transfer_has_unread(transfer))
+			return true;
+	}
+	return false;
+}
+
 static void
 send_due_exchanges(HttpRun *run)
 {
@@ -253,7 +269,7 @@ send_due_exchanges(HttpRun *run)
 		HttpExchange *exchange;
 
 		/* Where descriptors are short, those under way go on and the others wait their turn. */
-		if (!descriptor_reserve(active_transfer_count + 1) && run->under_way > 0)
+		if (!descriptor_reserve(active_transfer_count + 1) && will_make_room(run))
 		{
 			run->concurrency = run->under_way;
 			return;
@@ -275,7 +291,7 @@ find_descriptor(HttpRun *run)
 	/* Refused in spite of a reservation, it was the system that had none: the others must make room. */
 	if (descriptor_all_open() && descriptor_reserve(descriptor_open_count() + 1))
 		return true;
-	if (run->under_way > 0)
+	if (will_make_room(run))
 	{
 		run->concurrency = run->under_way;
 		return true;
@@ -599,8 +615,8 @@ http_drive(HttpRun *run, bool wait)
 	int64 patience;
 
 	send_due_exchanges(run);
-	/* What is there already needs no waiting for. */
-	wait = wait && find_finishable_transfer(run) == NULL;
+	/* What is there already needs no waiting for, and what has ended nobody would wake. */
+	wait = wait && run->remaining > 0 && find_finishable_transfer(run) == NULL;
 	due = next_due_of_all(run);
 	patience = patience_ends(run);
 	if (patience >= 0 && (due < 0 || patience < due))

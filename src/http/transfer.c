@@ -98,6 +98,7 @@ before_request_callback(void *context, char *primary_ip, char *local_ip, int pri
 	if (transfer->sent)
 		return CURL_PREREQFUNC_ABORT;
 	transfer->sent = true;
+	transfer->last_moved = http_now();
 	return CURL_PREREQFUNC_OK;
 }
 #endif

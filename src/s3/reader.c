@@ -7,6 +7,7 @@
  */
 #include "s3/reader.h"
 
+#include "aws/encoding.h"
 #include "s3/answer.h"
 #include "s3/checksum.h"
 #include "s3/request.h"
@@ -114,12 +115,13 @@ read_content_range(const HttpResponse *response, int64 *first, int64 *length)
 {
 	size_t size;
 	const char *value = http_response_header(response, "content-range", &size);
-	const char *end = value + size;
+	const char *end;
 	const char *dash;
 	const char *slash;
 
 	if (value == NULL || size < 6 || strncmp(value, "bytes ", 6) != 0)
 		return false;
+	end = value + size;
 	value += 6;
 	dash = memchr(value, '-', end - value);
 	slash = memchr(value, '/', end - value);
@@ -310,7 +312,7 @@ complete(Slot *slot)
 		if (strcmp(computed, slot->expected) != 0)
 			raise_damaged("what came of the object is not what S3 has",
 						  psprintf("Its %s is %s, S3 says %s.", checksum_name(algorithm), computed,
-								   slot->expected));
+								   encoding_from_bytes(slot->expected, strlen(slot->expected), NULL)));
 	}
 	slot->is_complete = true;
 	s3_call_release(&slot->call);

@@ -4,6 +4,8 @@
  */
 #include "s3/request.h"
 
+#include <openssl/crypto.h>
+
 #include "aws/credentials.h"
 #include "aws/encoding.h"
 #include "s3/answer.h"
@@ -28,7 +30,7 @@ struct S3Run
 {
 	AwsConfig config;
 	AwsRun *aws;
-	SigV4Credentials *keys; /* those of the last call; earlier ones may still be in use */
+	const SigV4Credentials *keys; /* those of the last call; earlier ones may still be in use */
 	bool may_renew;
 	dlist_head again;     /* calls that are to be made once more */
 	MemoryContext memory; /* the run's */
@@ -156,10 +158,51 @@ is_same(const char *a, const char *b)
 	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
-static const char *
-copy_string(const char *string)
+/* Credentials that calls are signed with, wiped with the memory they are in. */
+typedef struct Keys
 {
-	return string != NULL ? pstrdup(string) : NULL;
+	SigV4Credentials credentials;
+	MemoryContextCallback at_end;
+	size_t size;
+	char strings[FLEXIBLE_ARRAY_MEMBER];
+} Keys;
+
+static void
+wipe_keys(void *pointer)
+{
+	Keys *keys = pointer;
+
+	OPENSSL_cleanse(keys->strings, keys->size);
+}
+
+static const char *
+keep_string(char **place, const char *string)
+{
+	char *kept = *place;
+
+	if (string == NULL)
+		return NULL;
+	strcpy(kept, string);
+	*place += strlen(string) + 1;
+	return kept;
+}
+
+static const SigV4Credentials *
+copy_keys(const SigV4Credentials *found)
+{
+	size_t size = strlen(found->access_key_id) + strlen(found->secret_access_key) + 2 +
+				  (found->session_token != NULL ? strlen(found->session_token) + 1 : 0);
+	Keys *keys = palloc(offsetof(Keys, strings) + size);
+	char *place = keys->strings;
+
+	keys->size = size;
+	keys->at_end.func = wipe_keys;
+	keys->at_end.arg = keys;
+	keys->credentials.access_key_id = keep_string(&place, found->access_key_id);
+	keys->credentials.secret_access_key = keep_string(&place, found->secret_access_key);
+	keys->credentials.session_token = keep_string(&place, found->session_token);
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &keys->at_end);
+	return &keys->credentials;
 }
 
 /* Sees to it that the run has the credentials of the moment. They are copied: others may be fetched while a call goes on. */
@@ -179,10 +222,7 @@ get_keys(S3Run *run, bool renew)
 		is_same(run->keys->session_token, found.keys.session_token))
 		return;
 	before = MemoryContextSwitchTo(run->memory);
-	run->keys = palloc(sizeof(SigV4Credentials));
-	run->keys->access_key_id = copy_string(found.keys.access_key_id);
-	run->keys->secret_access_key = copy_string(found.keys.secret_access_key);
-	run->keys->session_token = copy_string(found.keys.session_token);
+	run->keys = copy_keys(&found.keys);
 	MemoryContextSwitchTo(before);
 }
 

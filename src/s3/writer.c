@@ -24,7 +24,7 @@
 
 /*
  * Parts have 8 MB; as an object may have no more than 10,000 of them, each thousand has twice the size of the one before, up
- * to a limit that is enough for the 5 TB of the largest object.
+ * to a limit: 3.9 TB in all.
  * https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
  */
 #define FIRST_PART_BYTES (8 * 1024 * 1024)
@@ -43,6 +43,16 @@
 /* The checksum that S3 makes of a whole object from those of its parts, and SDKs send by default. */
 #define CHECKSUM CHECKSUM_CRC32
 
+/* What is there under an object's name. */
+typedef struct Head
+{
+	bool exists;
+	bool is_absent;                    /* said to be; neither where it is not to be seen */
+	bool is_refused;                   /* without a word on why, as an answer to HEAD has no body */
+	int64 length;                      /* -1 where it is not said */
+	char checksum[CHECKSUM_TEXT_SIZE]; /* "" where it is not said */
+} Head;
+
 /* What S3 said of a part. */
 typedef struct Uploaded
 {
@@ -58,15 +68,16 @@ typedef struct Upload
 	S3Uri uri;
 	char *type;
 	uint64 length;
-	bool was_asked_for; /* whether an upload was begun, or is being */
-	char *id;           /* the upload's, encoded; NULL for none */
+	const char *checksum; /* of one that is written as a whole */
+	bool was_asked_for;   /* whether an upload was begun, or is being */
+	char *id;             /* the upload's, encoded; NULL for none */
 	Uploaded *parts;
-	int part_count;  /* how many have been sent */
-	S3Call visible;  /* what makes it visible */
-	bool was_absent; /* before; else what is there may be somebody else's */
+	int part_count; /* how many have been sent */
+	S3Call visible; /* what makes it visible */
 	bool is_being_made_visible;
 	bool is_visible;
-	S3Call undo; /* what takes it back; not under way while is_done */
+	S3Call undo; /* what takes it back, or looks whether it must be */
+	Head head;   /* what that has seen */
 } Upload;
 
 /* A part. */
@@ -138,25 +149,23 @@ read_nothing(AwsError *error, const HttpResponse *response, void *context)
  * What is there under an object's name
  */
 
-typedef struct Head
-{
-	bool exists;
-	bool is_absent;  /* said to be; neither where it is not to be seen */
-	bool is_refused; /* without a word on why, as an answer to HEAD has no body */
-	int64 length;    /* -1 where it is not said */
-} Head;
-
 static void
 read_head(AwsError *error, const HttpResponse *response, void *context)
 {
 	Head *head = context;
 	size_t size;
+	size_t checksum_size;
 	const char *length = http_response_header(response, "content-length", &size);
+	const char *checksum =
+		http_response_header(response, checksum_header(CHECKSUM), &checksum_size);
 
+	memset(head, 0, sizeof(*head));
 	head->exists = error->sqlstate == 0;
 	head->is_absent = response->status == HTTP_STATUS_NOT_FOUND;
 	head->is_refused = response->status == HTTP_STATUS_BAD_REQUEST;
 	head->length = length != NULL ? strtoll(length, NULL, 10) : -1;
+	if (checksum != NULL && checksum_size < sizeof(head->checksum))
+		memcpy(head->checksum, checksum, checksum_size);
 	/*
 	 * Who may write need not be allowed to look, and other refusals (400, of credentials or the region) have no words here, where
 	 * there is no body; S3 itself refuses in the end then.
@@ -166,13 +175,34 @@ read_head(AwsError *error, const HttpResponse *response, void *context)
 		memset(error, 0, sizeof(*error));
 }
 
+/* https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html */
+static S3Request
+head_request(const S3Uri *uri)
+{
+	static const HttpHeader with_checksum = {"x-amz-checksum-mode", "ENABLED"};
+
+	return (S3Request){.operation = "HeadObject",
+					   .method = "HEAD",
+					   .uri = uri,
+					   .headers = &with_checksum,
+					   .header_count = 1};
+}
+
 static void
 look(S3Writer *writer, const S3Uri *uri, Head *head)
 {
-	const S3Request request = {.operation = "HeadObject", .method = "HEAD", .uri = uri};
+	const S3Request request = head_request(uri);
 
-	memset(head, 0, sizeof(*head));
 	s3_run_request(writer->run, &request, read_head, head);
+}
+
+/* Whether what is there is what was written, as far as it can be seen. Of parts no checksum of the whole is known. */
+static bool
+is_written(const Upload *upload, const Head *head)
+{
+	return head->exists && head->length == (int64) upload->length &&
+		   (upload->checksum == NULL || head->checksum[0] == '\0' ||
+			strcmp(upload->checksum, head->checksum) == 0);
 }
 
 /*
@@ -191,7 +221,7 @@ was_done(S3Writer *writer, const Upload *upload)
 		 error->http_status != HTTP_STATUS_NOT_FOUND))
 		return false;
 	look(writer, &upload->uri, &head);
-	return head.exists && head.length == (int64) upload->length;
+	return is_written(upload, &head);
 }
 
 /* Drives the call that makes an object visible to its end. */
@@ -337,11 +367,12 @@ send_part(S3Writer *writer)
 	MemoryContextSwitchTo(before);
 }
 
-/* Looks after the parts on their way; waits, where `wait`, until something has happened. */
-static void
-look_after_parts(S3Writer *writer, bool wait)
+/* Takes what has become of the parts on their way. Whether one has arrived; raises what one has failed with. */
+static bool
+collect_parts(S3Writer *writer)
 {
-	s3_run_drive(writer->run, wait);
+	bool arrived = false;
+
 	for (int i = 0; i < writer->max_parts; i++)
 	{
 		Part *part = &writer->parts[i];
@@ -353,7 +384,20 @@ look_after_parts(S3Writer *writer, bool wait)
 		part->is_under_way = false;
 		s3_call_release(&part->call);
 		pfree(part->query);
+		arrived = true;
 	}
+	return arrived;
+}
+
+/* Looks after the parts on their way; waits, where `wait`, until something has happened. */
+static void
+look_after_parts(S3Writer *writer, bool wait)
+{
+	/* They may have arrived while another request was waited for. */
+	bool arrived = collect_parts(writer);
+
+	s3_run_drive(writer->run, wait && !arrived);
+	collect_parts(writer);
 	writer->unlooked = 0;
 }
 
@@ -440,6 +484,7 @@ put_object(S3Writer *writer)
 		begin_part(writer);
 	part = writer->filling;
 	finish_checksum(part);
+	upload->checksum = part->checksum_text;
 	headers[0] = (HttpHeader){"Content-Type", upload->type};
 	headers[1] = part->header;
 	headers[2] = only_if_new;
@@ -550,7 +595,7 @@ may_be_visible(const Upload *upload)
 static bool
 is_ours(const S3Writer *writer, const Upload *upload)
 {
-	return !writer->overwrite && (upload->is_visible || upload->was_absent);
+	return !writer->overwrite && upload->is_visible;
 }
 
 static void
@@ -560,6 +605,16 @@ start_undo(S3Run *run, Upload *upload, const char *operation, const char *query)
 	upload->undo.request = (S3Request){
 		.operation = operation, .method = "DELETE", .uri = &upload->uri, .query = query};
 	upload->undo.answer = read_nothing;
+	s3_run_start(run, &upload->undo, 0);
+}
+
+static void
+start_looking(S3Run *run, Upload *upload)
+{
+	memset(&upload->undo, 0, sizeof(upload->undo));
+	upload->undo.request = head_request(&upload->uri);
+	upload->undo.answer = read_head;
+	upload->undo.context = &upload->head;
 	s3_run_start(run, &upload->undo, 0);
 }
 
@@ -609,6 +664,30 @@ append_outcome(const S3Writer *writer, const Upload *upload, StringInfo outcome)
 						 upload->uri.bucket, upload->uri.key, left.data);
 }
 
+/* What may be visible is looked at: it may be somebody else's. */
+static void
+look_at_doubtful(const S3Writer *writer, S3Run *run)
+{
+	for (Upload *upload = writer->uploads; upload != NULL; upload = upload->next)
+	{
+		if (!writer->overwrite && may_be_visible(upload) && !upload->is_visible &&
+			is_undone(upload))
+			start_looking(run, upload);
+	}
+	finish_undoing(writer, run);
+	for (Upload *upload = writer->uploads; upload != NULL; upload = upload->next)
+	{
+		const S3Call *call = &upload->undo;
+
+		if (call->answer != read_head || !call->is_done || call->call.error.sqlstate != 0)
+			continue;
+		if (is_written(upload, &upload->head))
+			upload->is_visible = true;
+		else if (upload->head.exists || upload->head.is_absent)
+			upload->is_being_made_visible = false;
+	}
+}
+
 /*
  * Takes back all that was begun, as far as it can be: uploads first, and then the objects that are visible all the same. One that
  * was written over cannot be had back. All in a run of its own: what was under way is dropped.
@@ -628,6 +707,7 @@ take_back(Errand *errand, StringInfo outcome)
 			start_undo(run, upload, "AbortMultipartUpload", psprintf("uploadId=%s", upload->id));
 	}
 	finish_undoing(writer, run);
+	look_at_doubtful(writer, run);
 	for (Upload *upload = writer->uploads; upload != NULL; upload = upload->next)
 	{
 		if (may_be_visible(upload) && is_ours(writer, upload) && is_undone(upload))
@@ -682,7 +762,6 @@ s3_writer_begin(S3Writer *writer, const S3Uri *uri, const char *type)
 		/* A list says what is wrong: the bucket's region, for one. */
 		if (head.exists || (head.is_refused && s3_object_exists(&upload->uri)))
 			raise_exists(&upload->uri);
-		upload->was_absent = head.is_absent || head.is_refused; /* by the list, then */
 	}
 	*writer->next = writer->current = upload;
 	writer->next = &upload->next;

@@ -251,21 +251,32 @@ for my $operation (qw(PutObject CompleteMultipartUpload))
 	}
 }
 
-# Where nobody could look, what is there may be somebody else's.
+# What is there may be somebody else's.
+for my $looks (1, undef)
 {
 	my $db = $athena->connect;
 
 	$athena->clear_log;
 	$athena->emulator->put_object("$bucket/early/theirs", 'theirs');
-	$athena->fault(operation => 'S3.HeadObject', status => 403, headers => { 'Content-Length' => '0' });
+	$athena->fault(operation => 'S3.HeadObject', status => 403, headers => { 'Content-Length' => '0' }, times => $looks);
 	$athena->fault(operation => 'S3.PutObject', hang => \1);
 	$db->send(copy_sql(), rows(10), "s3://$bucket/early/theirs");
 	$athena->wait_for_requests('S3.PutObject');
 	sleep 0.2;
 	$db->cancel;
-	like($db->finish->{error}{detail} // '', qr{early/theirs": may have been written}, 'what may have been written is told');
-	is(exists_already('early/theirs'), 1, 'and not deleted');
+	my $error = $db->finish->{error};
+	is($error->{sqlstate}, '57014', 'canceled while another object has the name');
+	if ($looks)
+	{
+		is($error->{detail}, undef, 'which is seen to be another');
+	}
+	else
+	{
+		like($error->{detail} // '', qr{early/theirs": may have been written}, 'where nobody may look, that is told');
+	}
+	is($athena->emulator->get_object("$bucket/early/theirs"), 'theirs', 'it stays');
 	$main->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$bucket/early/theirs");
+	$athena->clear_faults;
 }
 
 # What cannot be taken back is told.
