@@ -20,7 +20,7 @@ PG_CPPFLAGS = -I$(srcdir)/src -isystem $(shell $(PG_CONFIG) --includedir-server)
 PG_CFLAGS = -fvisibility=hidden -std=gnu99 -Wall -Wextra
 SHLIB_LINK = -lcurl -lssl -lcrypto -lexpat -lz -lzstd
 
-EXTRA_CLEAN = test/unit/build tmp_check
+EXTRA_CLEAN = test/unit/build test/fuzz/build tmp_check
 
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)

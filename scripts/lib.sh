@@ -172,8 +172,8 @@ use_server() {
 
 # Copies the checkout's files, without what was built, to a directory.
 copy_files() {
-	tar -C "$root" -cf - --exclude ./.git --exclude '*.o' --exclude '*.bc' --exclude '*.so' --exclude ./test/unit/build \
-		--exclude ./results --exclude ./tmp_check --exclude './regression.*' --exclude __pycache__ . | tar -C "$1" -xf -
+	tar -C "$root" -cf - --exclude ./.git --exclude '*.o' --exclude '*.bc' --exclude '*.so' \
+		--exclude ./test/unit/build --exclude ./test/fuzz/build --exclude ./results --exclude ./tmp_check --exclude './regression.*' --exclude __pycache__ . | tar -C "$1" -xf -
 }
 
 # Copies the checkout to $work/main, for the server's user.
@@ -190,12 +190,15 @@ make_extension() {
 	"${as_user[@]}" make --no-print-directory -C "$work/main" "PG_CONFIG=$PG_CONFIG" "$@"
 }
 
+# What make is told beside, when it builds the extension.
+build_arguments=()
+
 # Builds the extension and installs it under $work/install; $work/extension.conf tells a server to look there,
 # before it looks into its own directories, where another build may be.
 build_extension() {
 	local staging=$work/install
-	quietly make_extension -j "$(nproc)"
-	quietly make_extension install "DESTDIR=$staging"
+	quietly make_extension -j "$(nproc)" "${build_arguments[@]}"
+	quietly make_extension install "DESTDIR=$staging" "${build_arguments[@]}"
 	: >"$work/extension.conf"
 	"${as_user[@]}" mkdir "$work/probe"
 	if server_knows extension_destdir; then # Debian's own, before 18
@@ -203,7 +206,7 @@ build_extension() {
 	elif server_knows extension_control_path; then # 18 and later
 		echo "extension_control_path = '$staging$("$PG_CONFIG" --sharedir):\$system'" >"$work/extension.conf"
 	else
-		quietly make_extension install # a server of somebody's own build: there is but its own directory
+		quietly make_extension install "${build_arguments[@]}" # a server of somebody's own build: there is but its own directory
 		return
 	fi
 	echo "dynamic_library_path = '$staging$("$PG_CONFIG" --pkglibdir):\$libdir'" >>"$work/extension.conf"

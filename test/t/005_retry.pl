@@ -179,12 +179,12 @@ my ($rows, @by_id) = batch_during(@throttling);
 is(@{ $by_id[$_] }, 2, 'is tried again: ' . describe($throttling[$_])) for 0 .. $#throttling;
 is_deeply([ grep { $_->{state} ne 'COMPLETED' } @$rows ], [], 'all come to their end');
 my @pauses = map { pause_between($_) } @by_id;
-cmp_ok(max(@pauses), '<', 1.5, 'a first pause is up to a second');
+cmp_ok(max(@pauses), '<', patient(1.5), 'a first pause is up to a second');
 cmp_ok(max(@pauses), '>', 0.1, 'and not just a moment');
 
 # Other trouble passes sooner.
 ($rows, @by_id) = batch_during(({ status => 500 }) x 10);
-cmp_ok(max(map { pause_between($_) } @by_id), '<', 0.5, 'after an error of the server the pause is up to 50 ms');
+cmp_ok(max(map { pause_between($_) } @by_id), '<', patient(0.5), 'after an error of the server the pause is up to 50 ms');
 cmp_ok(scalar(uniq(map { sprintf '%.3f', pause_between($_) } @by_id)), '>', 3, 'and up to chance');
 
 # What the server wishes, within bounds

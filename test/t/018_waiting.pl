@@ -10,7 +10,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 # What is promised at once takes some milliseconds. The bound is for machines that are busy with something else.
-use constant AT_ONCE => 3;
+use constant AT_ONCE => patient(3);
 
 my $athena  = AthenaCalc::Test->new;
 my $session = $athena->start_session;
@@ -257,7 +257,7 @@ for my $wait ([ 'wait_for_calculation', $throttled ], [ 'wait_for_session', $ses
 {
 	($error, $took) = timed(sub { $athena->query_error("SELECT athena_calc.$wait->[0](\$1, '3s')", $wait->[1]) });
 	is($error->{sqlstate}, '53400', "$wait->[0]: nothing but throttling until the time is up");
-	cmp_ok($took, '<', 3 + 5, sprintf('%.1f s', $took));
+	cmp_ok($took, '<', patient(3 + 5), sprintf('%.1f s', $took));
 	cmp_ok($took, '>=', 3, 'not before');
 }
 $athena->clear_faults;
@@ -281,7 +281,7 @@ $athena->fault(operation => 'GetCalculationExecution', contains => $quick[0], ti
 ($error, $took) = timed(sub { $athena->query_error('SELECT athena_calc.wait_for_calculation($1)', $quick[0]) });
 is($error->{sqlstate}, '58000', 'trouble without an end is an error');
 cmp_ok($took, '>=', 1, 'after some of the longest pauses');
-cmp_ok($took, '<', 15, sprintf('not for ever: %.1f s', $took));
+cmp_ok($took, '<', patient(15), sprintf('not for ever: %.1f s', $took));
 @rows = $athena->query($wait_for_all, "{$quick[0],$quick[1]}", undef);
 is_deeply([ map { $_->{state} } @rows ], [ undef, 'COMPLETED' ], 'of many, it is the error of the one that has it');
 like($rows[0]{error_message}, qr/500/, $rows[0]{error_message});
@@ -455,10 +455,10 @@ for my $end (
 	for my $wait (sort keys %waits)
 	{
 		like($backends{$wait}->finish->{error}{sqlstate}, $sqlstate, "$wait: the service gets a SIG$signal");
-		cmp_ok(time - $since, '<', $bound, sprintf('%.1f s', time - $since));
+		cmp_ok(time - $since, '<', patient($bound), sprintf('%.1f s', time - $since));
 	}
 	like($all->finish->{rows}[0][0], qr/^(Timeout|ConnectionFailure)$/, 'wait_for_calculations: it stands in the rows');
-	cmp_ok(time - $since, '<', $bound, sprintf('%.1f s', time - $since));
+	cmp_ok(time - $since, '<', patient($bound), sprintf('%.1f s', time - $since));
 	$athena->emulator->signal('CONT');
 }
 

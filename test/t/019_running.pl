@@ -12,7 +12,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 use constant {
-	AT_ONCE => 3,
+	AT_ONCE => patient(3),
 	BUSY    => 'Session is in the BUSY state; needs to be IDLE to accept Calculations.'
 };
 

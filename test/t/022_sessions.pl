@@ -11,7 +11,7 @@ use List::Util qw(uniq);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-use constant AT_ONCE => 3;
+use constant AT_ONCE => patient(3);
 
 my $athena = AthenaCalc::Test->new(emulator => [ '--work-group', 'spark', '--work-group', 'night' ]);
 my $acquire = 'SELECT athena_calc.acquire_session($1)';
@@ -277,7 +277,7 @@ $since = time;
 $error = $athena->query_error($acquire, 'quota');
 is($error->{sqlstate}, '53400', 'a quota that is used up');
 like($error->{hint}, qr/Terminate sessions/, 'with what to do');
-cmp_ok(time - $since, '<', 15, 'is no throttling to wait for');
+cmp_ok(time - $since, '<', patient(15), 'is no throttling to wait for');
 $athena->clear_faults;
 
 done_testing();

@@ -12,8 +12,8 @@ use Time::HiRes qw(sleep time);
 # What is promised is that the request leaves within 50 ms and that its answer is waited for 5 s at most. The bounds are
 # for machines that are busy with something else.
 use constant {
-	AT_ONCE => 3,
-	PATIENCE => 5 + 1.5
+	AT_ONCE => patient(3),
+	PATIENCE => 5 + patient(1.5)
 };
 
 my $athena  = AthenaCalc::Test->new;
@@ -359,7 +359,7 @@ $since = time;
 $athena->query('SELECT pg_terminate_backend($1)', $db->pid);
 $db->finish;
 $athena->wait_until(sub { $athena->value('SELECT count(*) FROM pg_stat_activity WHERE pid = $1', $db->pid) == 0 }, 'it is gone');
-cmp_ok(time - $since, '<', 6.5, sprintf('pg_terminate_backend waits for the answer as long: %.1f s', time - $since));
+cmp_ok(time - $since, '<', patient(6.5), sprintf('pg_terminate_backend waits for the answer as long: %.1f s', time - $since));
 $athena->clear_faults;
 
 ($db) = begin_phase(\%polling);
@@ -466,7 +466,7 @@ for my $end ([ 'STOP', 18 ], [ 'KILL', 12 ])
 	{
 		$error = $backends{$statement}->finish->{error};
 		like($error->{sqlstate}, qr/^0800[16]$/, "SIG$signal to the service: " . $statement =~ s/\(.*//r);
-		cmp_ok(time - $since, '<', $bound, sprintf('%.1f s', time - $since));
+		cmp_ok(time - $since, '<', patient($bound), sprintf('%.1f s', time - $since));
 		like($error->{detail}, qr/^calculation [0-9a-f-]{36}: .*StopCalculationExecution/m, 'that it could not be stopped is told');
 	}
 	$athena->emulator->signal('CONT');

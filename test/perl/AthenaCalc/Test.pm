@@ -49,7 +49,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(detail_keys detail_value printable uuid_like write_file);
+our @EXPORT = qw(detail_keys detail_value patient printable uuid_like write_file);
 
 # Errors are told of the test's own lines.
 our @CARP_NOT = ('AthenaCalc::Connection', 'AthenaCalc::Emulator');
@@ -58,6 +58,7 @@ use constant {
 	ACCESS_KEY   => 'AKIDEXAMPLE',
 	SECRET_KEY   => 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY',
 	WAIT_SECONDS => 30,
+	PATIENCE     => $ENV{ATHENA_CALC_TEST_PATIENCE} || 1,
 };
 
 =head1 METHODS
@@ -302,7 +303,7 @@ sub wait_for_session
 
 =item $athena->wait_until($look, $what)
 
-Calls a function until it gives something true. Dies, naming what was waited for, when it has not after 30 seconds.
+Calls a function until it gives something true. Dies, naming what was waited for, when it has not after 30 seconds (or as patient() has it).
 
 =item $athena->wait_for_requests($operation, $count)
 
@@ -340,7 +341,7 @@ sub wait_for_requests
 sub wait_until
 {
 	my ($self, $look, $what) = @_;
-	my $deadline = time + WAIT_SECONDS;
+	my $deadline = time + patient(WAIT_SECONDS);
 
 	until ($look->())
 	{
@@ -388,6 +389,11 @@ sub detail_value
 	return ($error->{detail} // '') =~ /^\Q$key\E: (.*)$/m ? $1 : undef;
 }
 
+=item patient($bound)
+
+A bound of time or memory as a test asserts it, or a delay in which something must be done: so many times as large as
+ATHENA_CALC_TEST_PATIENCE in the environment says. With sanitizers and valgrind all takes more of both.
+
 =item write_file($path, $text)
 
 Writes a file whole, in place of one that may be there.
@@ -403,6 +409,13 @@ Passes when the value is a random UUID.
 =back
 
 =cut
+
+sub patient
+{
+	my ($bound) = @_;
+
+	return $bound * PATIENCE;
+}
 
 sub write_file
 {
