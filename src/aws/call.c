@@ -105,6 +105,13 @@ typedef struct Attempt
 	HttpHeader headers[FLEXIBLE_ARRAY_MEMBER];
 } Attempt;
 
+pg_noreturn static void
+raise_unsigned(void)
+{
+	ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
+					errdetail("A request could not be signed.")));
+}
+
 /* Signs a request whose headers are those of `attempt`. The value of Authorization. */
 static const char *
 sign(const AwsCall *call, const Attempt *attempt, int header_count)
@@ -122,8 +129,7 @@ sign(const AwsCall *call, const Attempt *attempt, int header_count)
 	signing.encode_path = !call->service->is_s3;
 	authorization = sigv4_authorization(&signer, &signing, call->credentials, &attempt->scope);
 	if (authorization == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
-						errdetail("A request could not be signed.")));
+		raise_unsigned();
 	return authorization;
 }
 
@@ -379,8 +385,9 @@ begin(AwsCall *call)
 	generate_invocation_id(call->invocation_id);
 	if (call->unsigned_body)
 		strlcpy(call->payload_hash, UNSIGNED_BODY, sizeof(call->payload_hash));
-	else if (call->credentials != NULL)
-		sigv4_hash(call->body, call->body_length, call->payload_hash);
+	else if (call->credentials != NULL &&
+			 !sigv4_hash(call->body, call->body_length, call->payload_hash))
+		raise_unsigned();
 	call->url = build_url(call);
 	MemoryContextSwitchTo(before);
 }

@@ -391,13 +391,11 @@ is_of_no_account(int option)
 static void
 finish_hash(ByteBuffer *all, char hash[SIGV4_HEX_SIZE])
 {
-	if (all->failed)
-	{
-		buffer_free(all);
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	}
-	sigv4_hash(all->data, all->length, hash);
+	bool hashed = !all->failed && sigv4_hash(all->data, all->length, hash);
+
 	buffer_free(all);
+	if (!hashed)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 }
 
 static void

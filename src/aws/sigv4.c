@@ -43,41 +43,47 @@ to_hex(const unsigned char *bytes, size_t length, char *hex)
 
 /*
  * SHA-256 of two runs of bytes, one behind the other. OpenSSL 3 looks an algorithm up for each use, which
- * takes longer than to hash what is hashed here; one context, kept for the process, has it looked up.
+ * takes longer than to hash what is hashed here; one context, kept for the process, has it looked up. False
+ * only for want of memory.
  */
-static void
+static bool
 sha256(const void *first, size_t first_length, const void *second, size_t second_length,
 	   unsigned char digest[SIGV4_HASH_BYTES])
 {
 	static EVP_MD_CTX *context = NULL;
 	const EVP_MD *unchanged = NULL;
-	/* Only want of memory makes it fail; what is signed with this digest is refused. */
-	unsigned char result[SIGV4_HASH_BYTES] = {0};
+	unsigned char result[SIGV4_HASH_BYTES];
 
 	if (context == NULL)
 	{
 		context = EVP_MD_CTX_new();
 		unchanged = EVP_sha256();
 	}
-	if (context != NULL && !(EVP_DigestInit_ex(context, unchanged, NULL) &&
-							 EVP_DigestUpdate(context, first, first_length) &&
-							 EVP_DigestUpdate(context, second, second_length) &&
-							 EVP_DigestFinal_ex(context, result, NULL)))
+	if (context == NULL)
+		return false;
+	if (!(EVP_DigestInit_ex(context, unchanged, NULL) &&
+		  EVP_DigestUpdate(context, first, first_length) &&
+		  EVP_DigestUpdate(context, second, second_length) &&
+		  EVP_DigestFinal_ex(context, result, NULL)))
 	{
 		EVP_MD_CTX_free(context);
 		context = NULL;
+		return false;
 	}
 	/* The digest may stand where the bytes stood. */
 	memcpy(digest, result, sizeof(result));
+	return true;
 }
 
-void
+bool
 sigv4_hash(const void *bytes, size_t length, char hex[SIGV4_HEX_SIZE])
 {
 	unsigned char digest[SIGV4_HASH_BYTES];
 
-	sha256(bytes, length, NULL, 0, digest);
+	if (!sha256(bytes, length, NULL, 0, digest))
+		return false;
 	to_hex(digest, sizeof(digest), hex);
+	return true;
 }
 
 void
@@ -403,7 +409,8 @@ sigv4_string_to_sign(const SigV4Scope *scope, const ByteBuffer *canonical_reques
 {
 	char hash[SIGV4_HEX_SIZE];
 
-	sigv4_hash(canonical_request->data, canonical_request->length, hash);
+	if (!sigv4_hash(canonical_request->data, canonical_request->length, hash))
+		return false;
 	buffer_reset(out);
 	buffer_append_string(out, ALGORITHM "\n");
 	buffer_append_string(out, scope->date_time);
@@ -414,24 +421,41 @@ sigv4_string_to_sign(const SigV4Scope *scope, const ByteBuffer *canonical_reques
 	return !out->failed;
 }
 
-/* HMAC-SHA-256 (RFC 2104). */
-static void
+/* HMAC-SHA-256 (RFC 2104). False only for want of memory. */
+static bool
 hmac(const void *key, size_t key_length, const void *bytes, size_t length,
 	 unsigned char digest[SIGV4_HASH_BYTES])
 {
 	unsigned char block[HMAC_BLOCK_BYTES] = {0};
+	bool done = true;
 
 	if (key_length > sizeof(block))
-		sha256(key, key_length, NULL, 0, block);
+		done = sha256(key, key_length, NULL, 0, block);
 	else
 		memcpy(block, key, key_length);
 	for (size_t i = 0; i < sizeof(block); i++)
 		block[i] ^= 0x36;
-	sha256(block, sizeof(block), bytes, length, digest);
+	done = done && sha256(block, sizeof(block), bytes, length, digest);
 	for (size_t i = 0; i < sizeof(block); i++)
 		block[i] ^= 0x36 ^ 0x5C;
-	sha256(block, sizeof(block), digest, SIGV4_HASH_BYTES, digest);
+	done = done && sha256(block, sizeof(block), digest, SIGV4_HASH_BYTES, digest);
 	OPENSSL_cleanse(block, sizeof(block));
+	return done;
+}
+
+/* The key of a day, a region and a service, from the secret with "AWS4" before it. */
+static bool
+compute_key(const char *secret, size_t secret_length, const SigV4Scope *scope,
+			unsigned char key[SIGV4_HASH_BYTES])
+{
+	unsigned char step[SIGV4_HASH_BYTES];
+	bool done = hmac(secret, secret_length, scope->date_time, DATE_LENGTH, step) &&
+				hmac(step, sizeof(step), scope->region, strlen(scope->region), step) &&
+				hmac(step, sizeof(step), scope->service, strlen(scope->service), step) &&
+				hmac(step, sizeof(step), TERMINATOR, strlen(TERMINATOR), key);
+
+	OPENSSL_cleanse(step, sizeof(step));
+	return done;
 }
 
 /*
@@ -443,38 +467,24 @@ derive_key(SigV4Signer *signer, const SigV4Credentials *credentials, const SigV4
 {
 	ByteBuffer text = {0};
 	unsigned char identity[SIGV4_HASH_BYTES];
-	unsigned char step[SIGV4_HASH_BYTES];
+	size_t secret_length;
+	bool done;
 
 	buffer_append_string(&text, "AWS4");
 	buffer_append_string(&text, credentials->secret_access_key);
-	if (!text.failed)
+	secret_length = text.length;
+	buffer_append_char(&text, '\0');
+	append_scope(scope, &text);
+	done = !text.failed && sha256(text.data, text.length, NULL, 0, identity);
+	if (done && (!signer->has_key || memcmp(identity, signer->key_identity, sizeof(identity)) != 0))
 	{
-		size_t secret_length = text.length;
-
-		buffer_append_char(&text, '\0');
-		append_scope(scope, &text);
-		if (!text.failed)
-		{
-			sha256(text.data, text.length, NULL, 0, identity);
-			if (!signer->has_key || memcmp(identity, signer->key_identity, sizeof(identity)) != 0)
-			{
-				hmac(text.data, secret_length, scope->date_time, DATE_LENGTH, step);
-				hmac(step, sizeof(step), scope->region, strlen(scope->region), step);
-				hmac(step, sizeof(step), scope->service, strlen(scope->service), step);
-				hmac(step, sizeof(step), TERMINATOR, strlen(TERMINATOR), signer->key);
-				OPENSSL_cleanse(step, sizeof(step));
-				memcpy(signer->key_identity, identity, sizeof(identity));
-				signer->has_key = true;
-			}
-		}
-	}
-	if (text.failed)
-	{
-		buffer_free(&text);
-		return false;
+		/* What could not be computed to its end is no key. */
+		done = compute_key(text.data, secret_length, scope, signer->key);
+		memcpy(signer->key_identity, identity, sizeof(identity));
+		signer->has_key = done;
 	}
 	buffer_free(&text);
-	return true;
+	return done;
 }
 
 bool
@@ -485,7 +495,9 @@ sigv4_signature(SigV4Signer *signer, const SigV4Credentials *credentials, const 
 
 	if (!derive_key(signer, credentials, scope))
 		return false;
-	hmac(signer->key, sizeof(signer->key), string_to_sign->data, string_to_sign->length, digest);
+	if (!hmac(signer->key, sizeof(signer->key), string_to_sign->data, string_to_sign->length,
+			  digest))
+		return false;
 	to_hex(digest, sizeof(digest), hex);
 	return true;
 }

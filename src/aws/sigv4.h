@@ -64,8 +64,8 @@ typedef struct SigV4Signer
 	bool has_key;
 } SigV4Signer;
 
-/* The lower-case hex SHA-256 of `length` bytes. */
-extern void sigv4_hash(const void *bytes, size_t length, char hex[SIGV4_HEX_SIZE]);
+/* The lower-case hex SHA-256 of `length` bytes; false only when there is no memory. */
+extern bool sigv4_hash(const void *bytes, size_t length, char hex[SIGV4_HEX_SIZE]);
 
 /* Writes `now` (seconds since the epoch) as X-Amz-Date has it, in UTC. */
 extern void sigv4_format_date_time(time_t now, char date_time[SIGV4_DATE_TIME_SIZE]);

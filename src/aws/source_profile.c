@@ -407,10 +407,13 @@ get_facts(const AwsConfig *config)
 	static ProfileFacts facts = {.identity = ""};
 	ByteBuffer identity = {0};
 	char hash[SIGV4_HEX_SIZE];
+	bool hashed;
 
 	source_profile_identity(config, &identity);
-	sigv4_hash(identity.data, identity.length, hash);
+	hashed = !identity.failed && sigv4_hash(identity.data, identity.length, hash);
 	buffer_free(&identity);
+	if (!hashed)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	if (strcmp(hash, facts.identity) != 0)
 	{
 		Profiles profiles;
