@@ -98,6 +98,12 @@ start_engine(void)
 		initialized = true;
 	}
 	http_wait_start();
+	/* While something is under way, that has to be given up first: it can only fail. */
+	if (multi != NULL && http_wait_is_broken() && dlist_is_empty(&active_transfers))
+	{
+		curl_multi_cleanup(multi);
+		multi = NULL;
+	}
 	if (multi == NULL)
 	{
 		multi = curl_multi_init();

@@ -25,9 +25,10 @@
 
 static WaitEventSet *wait_set = NULL;
 static uint32 wait_event = 0;
-static int sockets = -1;          /* the epoll descriptor with curl's sockets */
-static bool cannot_watch = false; /* a socket could not be added */
-static int64 curl_due = -1;       /* when curl's timer wants to act; -1 for never */
+static int sockets = -1;             /* the epoll descriptor with curl's sockets */
+static bool cannot_watch = false;    /* a socket could not be added */
+static CURLMcode trouble = CURLM_OK; /* what kept curl from its work */
+static int64 curl_due = -1;          /* when curl's timer wants to act; -1 for never */
 
 void
 http_wait_start(void)
@@ -109,9 +110,29 @@ void
 http_wait_attach(CURLM *multi)
 {
 	curl_due = -1;
+	trouble = CURLM_OK;
 	curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, socket_callback);
 	curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, multi);
 	curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, timer_callback);
+}
+
+bool
+http_wait_is_broken(void)
+{
+	return trouble != CURLM_OK;
+}
+
+/*
+ * Lets curl act on a socket, or on its timer. Where that fails, which takes want of memory, curl may have forgotten a socket,
+ * and 7.88 divides by zero when it is next asked about one.
+ */
+static void
+act_on(CURLM *multi, curl_socket_t socket, int what)
+{
+	int running;
+
+	if (trouble == CURLM_OK)
+		trouble = curl_multi_socket_action(multi, socket, what, &running);
 }
 
 static int
@@ -119,7 +140,6 @@ act_on_sockets(CURLM *multi)
 {
 	struct epoll_event events[EVENTS_AT_ONCE];
 	int count = epoll_wait(sockets, events, EVENTS_AT_ONCE, 0);
-	int running;
 
 	for (int i = 0; i < count; i++)
 	{
@@ -131,7 +151,7 @@ act_on_sockets(CURLM *multi)
 			what |= CURL_CSELECT_OUT;
 		if (events[i].events & (EPOLLERR | EPOLLHUP))
 			what |= CURL_CSELECT_ERR;
-		curl_multi_socket_action(multi, events[i].data.fd, what, &running);
+		act_on(multi, events[i].data.fd, what);
 	}
 	return count;
 }
@@ -146,7 +166,6 @@ act(CURLM *multi, bool on_sockets)
 {
 	sigset_t all;
 	sigset_t before;
-	int running;
 	bool acted = false;
 
 	sigfillset(&all);
@@ -156,17 +175,20 @@ act(CURLM *multi, bool on_sockets)
 	if (curl_due >= 0 && curl_due <= http_now())
 	{
 		curl_due = -1;
-		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &running);
+		act_on(multi, CURL_SOCKET_TIMEOUT, 0);
 		acted = true;
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return acted;
 }
 
-/* A socket that cannot be watched would be waited for in vain. */
+/* A socket that cannot be watched, or that curl has forgotten, would be waited for in vain. */
 static void
 refuse_unwatched(void)
 {
+	if (trouble != CURLM_OK)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
+						errdetail("%s", curl_multi_strerror(trouble))));
 	if (cannot_watch)
 	{
 		cannot_watch = false;

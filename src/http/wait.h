@@ -21,11 +21,14 @@ extern void http_wait_attach(CURLM *multi);
 /*
  * Waits until there is something to do, `due` (on http_now()'s clock; -1 for never) has come, or an
  * interrupt is pending, and lets curl act. Throws what CHECK_FOR_INTERRUPTS throws, and 53000 where the
- * system cannot watch another socket.
+ * system cannot watch another socket, and 53200 where curl cannot go on: then http_wait_is_broken().
  */
 extern void http_wait(CURLM *multi, int64 due);
 
 /* The same without waiting. */
 extern void http_look(CURLM *multi);
+
+/* Whether the multi handle that was connected last cannot be used any more. All that is left is to clean it up. */
+extern bool http_wait_is_broken(void);
 
 #endif
