@@ -2,7 +2,7 @@
 # answer. The outcome is rows, NULL or an error of the reference's table; the backend goes on, and nothing is left in it. Then
 # answers that are cut, at every byte of them.
 #
-# A request gets each fourth fault, another fourth than the request before, where it takes long each sixteenth, and an upload is
+# A request gets each fourth fault, another fourth than the request before, where it takes long each twenty-fourth, and an upload is
 # cut at some bytes; all of them with ATHENA_CALC_TEST_FULL, or ATHENA_CALC_TEST_FAULTS alone.
 
 use strict;
@@ -19,7 +19,7 @@ my $full = $ENV{ATHENA_CALC_TEST_FULL} || $ENV{ATHENA_CALC_TEST_FAULTS};
 # One fault in so many.
 my $faults_of = $full ? 1 : 4;
 
-use constant SLOW_FAULTS_OF => 16;
+use constant SLOW_FAULTS_OF => 24;
 
 # Beyond this a call hangs; a run tries for a minute to terminate its session.
 use constant GUARD => '100s';
@@ -123,7 +123,7 @@ my %call = (
 	'copy_to_s3, in parts'                 => "${of}copy_to_s3('" . large(8_500_000) =~ s/'/''/gr . "', 's3://$bucket/parts', options => '{\"overwrite\": true}')");
 
 # Not with each fourth fault: they take longer than all others together.
-sub is_slow { return $_[0] =~ /^(?:run|wait|start_session|copy_to_s3, in parts|a container|an instance)/ }
+sub is_slow { return $_[0] =~ /^(?:run|wait|acquire|start_session|copy_to_s3, in parts|a container|an instance)/ }
 
 sub takes_a_minute { return $_[0] =~ /session of its own/ && $_[1] eq 'TerminateSession' }
 

@@ -3,12 +3,15 @@
  *		Out of memory at every allocation there is, and no secret in what is given back.
  *
  * The linker puts the allocator below in place of malloc, calloc and free as the tested code calls
- * them (--wrap): it refuses the allocation that it is told to, and looks at each block when it is freed.
+ * them (--wrap): it refuses the allocation that it is told to, and looks at each block when it is freed. What OpenSSL cannot
+ * do without memory fails likewise.
  */
 #include "aws/sigv4.h"
 #include "http/buffer.h"
 
 #include <stdlib.h>
+
+#include <openssl/evp.h>
 
 #include "tap.h"
 
@@ -20,6 +23,10 @@ extern void __real_free(void *block);
 extern void *__wrap_malloc(size_t size);
 extern void *__wrap_calloc(size_t count, size_t size);
 extern void __wrap_free(void *block);
+extern EVP_MD_CTX *__real_EVP_MD_CTX_new(void);
+extern EVP_MD_CTX *__wrap_EVP_MD_CTX_new(void);
+extern int __real_EVP_DigestInit_ex(EVP_MD_CTX *context, const EVP_MD *type, ENGINE *engine);
+extern int __wrap_EVP_DigestInit_ex(EVP_MD_CTX *context, const EVP_MD *type, ENGINE *engine);
 
 static struct
 {
@@ -87,6 +94,21 @@ __wrap_free(void *block)
 		}
 	}
 	__real_free(block);
+}
+
+static int digests; /* what OpenSSL was asked for since the last reset */
+static int digest_refused_at = -1;
+
+EVP_MD_CTX *
+__wrap_EVP_MD_CTX_new(void)
+{
+	return digests++ == digest_refused_at ? NULL : __real_EVP_MD_CTX_new();
+}
+
+int
+__wrap_EVP_DigestInit_ex(EVP_MD_CTX *context, const EVP_MD *type, ENGINE *engine)
+{
+	return digests++ == digest_refused_at ? 0 : __real_EVP_DigestInit_ex(context, type, engine);
 }
 
 static int
@@ -199,10 +221,60 @@ test_signing(void)
 	tap_is_int(blocks_in_use(), 0, "and none is left");
 }
 
+/* A signature that could not be computed is none, and no key is kept that was not computed to its end. */
+static void
+test_hashing(void)
+{
+	static const HttpHeader headers[] = {{"Host", "example.com"}};
+	static const SigV4Credentials credentials = {"AKID", SECRET, NULL};
+	static const SigV4Scope scope = {"20150830T123600Z", "us-east-1", "athena"};
+	static const SigV4Request request = {.method = "GET",
+										 .path = "/",
+										 .headers = headers,
+										 .header_count = 1,
+										 .payload_hash = "hash"};
+	SigV4Signer signer = {0};
+	char expected[1024];
+	char hash[SIGV4_HEX_SIZE];
+	const char *authorization;
+	bool told = true;
+	bool recovered = true;
+	int failures = 0;
+
+	snprintf(expected, sizeof(expected), "%s",
+			 sigv4_authorization(&signer, &request, &credentials, &scope));
+	sigv4_signer_free(&signer);
+	for (;; failures++)
+	{
+		digests = 0;
+		digest_refused_at = failures;
+		authorization = sigv4_authorization(&signer, &request, &credentials, &scope);
+		digest_refused_at = -1;
+		if (digests <= failures)
+			break;
+		told = told && authorization == NULL;
+		authorization = sigv4_authorization(&signer, &request, &credentials, &scope);
+		recovered = recovered && authorization != NULL && strcmp(authorization, expected) == 0;
+		sigv4_signer_free(&signer);
+	}
+	sigv4_signer_free(&signer);
+	tap_ok(failures >= 10, "OpenSSL refused %d times, at each digest once", failures);
+	tap_ok(told, "there was no signature then");
+	tap_ok(recovered, "and the right one the next time");
+
+	digests = 0;
+	digest_refused_at = 0;
+	tap_ok(!sigv4_hash("abc", 3, hash), "nor a hash");
+	digest_refused_at = -1;
+	tap_ok(sigv4_hash("abc", 3, hash) && strncmp(hash, "ba7816bf", 8) == 0,
+		   "and the right one, too");
+}
+
 int
 main(void)
 {
 	test_buffer();
 	test_signing();
+	test_hashing();
 	return tap_finish();
 }
