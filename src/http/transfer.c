@@ -158,7 +158,7 @@ system_certificate_authorities(const char **file, const char **directory)
  * A hashed directory is best: only the one certificate that is needed is read.
  * https://curl.se/libcurl/c/CURLOPT_CA_CACHE_TIMEOUT.html
  */
-static void
+static bool
 set_certificate_authorities(HttpTransfer *transfer, const char *ca_bundle)
 {
 	static bool system_known = false;
@@ -168,7 +168,7 @@ set_certificate_authorities(HttpTransfer *transfer, const char *ca_bundle)
 	struct stat status;
 
 	if (transfer->ca_bundle != NULL && strcmp(transfer->ca_bundle, ca_bundle) == 0)
-		return;
+		return true;
 
 	if (ca_bundle[0] == '\0')
 	{
@@ -188,15 +188,17 @@ set_certificate_authorities(HttpTransfer *transfer, const char *ca_bundle)
 		file = NULL;
 		directory = ca_bundle;
 	}
-	curl_easy_setopt(transfer->easy, CURLOPT_CAINFO, file);
-	curl_easy_setopt(transfer->easy, CURLOPT_CAPATH, directory);
-
 	free(transfer->ca_bundle);
+	transfer->ca_bundle = NULL;
+	if (curl_easy_setopt(transfer->easy, CURLOPT_CAINFO, file) != CURLE_OK ||
+		curl_easy_setopt(transfer->easy, CURLOPT_CAPATH, directory) != CURLE_OK)
+		return false;
 	transfer->ca_bundle = strdup(ca_bundle);
+	return true;
 }
 
-/* What holds for every request. */
-static void
+/* What holds for every request. False where there is no memory. */
+static bool
 set_constant_options(HttpTransfer *transfer)
 {
 	CURL *easy = transfer->easy;
@@ -229,7 +231,8 @@ set_constant_options(HttpTransfer *transfer)
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long) (CURLPROTO_HTTP | CURLPROTO_HTTPS));
 #endif
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(easy, CURLOPT_PROXY, "");
+	if (curl_easy_setopt(easy, CURLOPT_PROXY, "") != CURLE_OK)
+		return false;
 	curl_easy_setopt(easy, CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
 	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
 	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
@@ -240,6 +243,7 @@ set_constant_options(HttpTransfer *transfer)
 	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
 	/* The path that was signed is the path that is sent, dots and all. */
 	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+	return true;
 }
 
 HttpTransfer *
@@ -248,13 +252,13 @@ transfer_create(void)
 	HttpTransfer *transfer = MemoryContextAllocZero(TopMemoryContext, sizeof(HttpTransfer));
 
 	transfer->easy = curl_easy_init();
-	if (transfer->easy == NULL)
+	if (transfer->easy == NULL || !set_constant_options(transfer))
 	{
+		curl_easy_cleanup(transfer->easy);
 		pfree(transfer);
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
-						errdetail("curl_easy_init failed.")));
+						errdetail("A request could not be prepared.")));
 	}
-	set_constant_options(transfer);
 	return transfer;
 }
 
@@ -366,8 +370,9 @@ transfer_set_request(HttpTransfer *transfer, const HttpRequest *request)
 		/* To curl any body from memory is a POST's; the method's name goes beside it. */
 		curl_easy_setopt(easy, CURLOPT_NOBODY, 0L);
 		curl_easy_setopt(easy, CURLOPT_POST, 1L);
-		curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST,
-						 strcmp(request->method, "POST") == 0 ? NULL : request->method);
+		set = set && curl_easy_setopt(
+						 easy, CURLOPT_CUSTOMREQUEST,
+						 strcmp(request->method, "POST") == 0 ? NULL : request->method) == CURLE_OK;
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body_length);
 	}
@@ -378,8 +383,11 @@ transfer_set_request(HttpTransfer *transfer, const HttpRequest *request)
 		if (is_head(request))
 			curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
 	}
+	/* A server may send a body with the answer to HEAD all the same, and the next answer would begin with it. */
+	curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, is_head(request) ? 1L : 0L);
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers);
-	set_certificate_authorities(transfer, request->ca_bundle != NULL ? request->ca_bundle : "");
+	set = set && set_certificate_authorities(transfer,
+											 request->ca_bundle != NULL ? request->ca_bundle : "");
 
 	if (!set)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
