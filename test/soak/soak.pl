@@ -21,7 +21,7 @@ use constant {
 	NAMES     => 4,               # of sessions that are shared
 	BUCKET    => 'athena-emulator',
 	WARM      => 40,              # calls until a backend has its caches
-	GROWTH_KB => 16 * 1024,       # that a backend may take more after it is warm: buffers of the largest transfers
+	GROWTH_KB => 40 * 1024,       # that a backend may take more after it is warm: an upload's four parts, which malloc keeps
 };
 
 my $seed = $ENV{ATHENA_CALC_SOAK_SEED} // int rand 1_000_000;
@@ -104,7 +104,8 @@ sub holds
 {
 	my ($db) = @_;
 
-	return eval { (slurp_file('/proc/' . $db->pid . '/status') =~ /^RssAnon:\s+(\d+) kB/m ? $1 : 0, $db->descriptors) };
+	# One that is gone has a status for a while, but no memory.
+	return eval { slurp_file('/proc/' . $db->pid . '/status') =~ /^RssAnon:\s+(\d+) kB/m ? ($1, $db->descriptors) : () };
 }
 
 sub is_there { return eval { @{ $_[0]->send('SELECT 1')->finish->{rows} } == 1 } }
