@@ -1,6 +1,6 @@
 # Memory that runs out, at each place where it can: the n-th allocation of a call fails, for n = 1, 2, 3 and so on until the call
 # needs no more. Each time the outcome is what it is without that, or an error of the reference's table; the backend goes on,
-# and nothing is left in it. test/oom/oom.c makes them fail: of malloc() under the extension and libcurl, in whatever library, and
+# and nothing is left in it. test/faults/oom.c makes them fail: of malloc() under the extension and libcurl, in whatever library, and
 # of PostgreSQL's palloc().
 #
 # Some n of each call; all of them with ATHENA_CALC_TEST_FULL, or ATHENA_CALC_TEST_FAULTS alone.
@@ -30,9 +30,9 @@ my $library = "$work/oom.so";
 my $control = "$work/control";
 my ($include) = grep { -e "$_/postgres.h" } map { -x "$_/pg_config" ? `$_/pg_config --includedir-server` =~ s/\n//r : () } split /:/, $ENV{PATH};
 my $words = 'the server\'s headers are not there';
-plan skip_all => "test/oom/oom.c cannot be built: $words"
+plan skip_all => "test/faults/oom.c cannot be built: $words"
   unless $include
-  && IPC::Run::run([ qw(gcc -O1 -g -fPIC -shared), '-Wl,-z,lazy', "-I$include", '-o', $library, 'test/oom/oom.c', '-ldl' ], '>&', \$words);
+  && IPC::Run::run([ qw(gcc -O1 -g -fPIC -shared), '-Wl,-z,lazy', "-I$include", '-o', $library, 'test/faults/oom.c', '-ldl' ], '>&', \$words);
 
 sub control { my ($pid, $kind, $n) = @_; write_control(pack 'l l q q q', $pid, $kind, $n, 0, 0); return }
 

@@ -7,7 +7,7 @@
  * PostgreSQL's memory contexts); or of what athena_calc.so asks PostgreSQL for (palloc() and the like), which mostly does not come
  * as far as malloc(). So the test need not exhaust anything, and each path is taken.
  *
- * The test and the backends share a file, mapped: its name is ATHENA_CALC_OOM_CONTROL. 041_out_of_memory.pl builds this.
+ * The test and the backends share a file, mapped: its name is ATHENA_CALC_OOM_CONTROL. 002_out_of_memory.pl builds this.
  * Linux with glibc, and gcc's or clang's unwinder.
  */
 #ifndef _GNU_SOURCE
