@@ -310,9 +310,10 @@ complete(Slot *slot)
 			ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not compute a checksum"),
 							errdetail_internal("%s", checksum_name(algorithm))));
 		if (strcmp(computed, slot->expected) != 0)
-			raise_damaged("what came of the object is not what S3 has",
-						  psprintf("Its %s is %s, S3 says %s.", checksum_name(algorithm), computed,
-								   encoding_from_bytes(slot->expected, strlen(slot->expected), NULL)));
+			raise_damaged(
+				"what came of the object is not what S3 has",
+				psprintf("Its %s is %s, S3 says %s.", checksum_name(algorithm), computed,
+						 encoding_from_bytes(slot->expected, strlen(slot->expected), NULL)));
 	}
 	slot->is_complete = true;
 	s3_call_release(&slot->call);

@@ -70,7 +70,9 @@ typedef struct Upload
 	uint64 length;
 	const char *checksum; /* of one that is written as a whole */
 	bool was_asked_for;   /* whether an upload was begun, or is being */
-	char *id;             /* the upload's, encoded; NULL for none */
+	S3Call creation;
+	HttpHeader creation_headers[3];
+	char *id; /* the upload's, encoded; NULL for none */
 	Uploaded *parts;
 	int part_count; /* how many have been sent */
 	S3Call visible; /* what makes it visible */
@@ -276,21 +278,30 @@ read_upload_id(AwsError *error, const HttpResponse *response, void *context)
 static void
 create_upload(Upload *upload)
 {
-	const HttpHeader headers[] = {
-		{"Content-Type", upload->type}, checksum_algorithm, checksum_type};
-	const S3Request request = {
+	S3Writer *writer = upload->writer;
+	S3Call *call = &upload->creation;
+
+	upload->creation_headers[0] = (HttpHeader){"Content-Type", upload->type};
+	upload->creation_headers[1] = checksum_algorithm;
+	upload->creation_headers[2] = checksum_type;
+	call->request = (S3Request){
 		.operation = "CreateMultipartUpload",
 		.method = "POST",
 		.uri = &upload->uri,
 		.query = "uploads=",
-		.headers = headers,
-		.header_count = lengthof(headers),
+		.headers = upload->creation_headers,
+		.header_count = lengthof(upload->creation_headers),
 	};
-
+	call->answer = read_upload_id;
+	call->context = upload;
+	s3_run_start(writer->run, call, 0);
 	upload->was_asked_for = true;
-	s3_run_request(upload->writer->run, &request, read_upload_id, upload);
+	s3_run_finish(writer->run, call);
+	if (call->call.error.sqlstate != 0)
+		aws_call_raise(&call->call);
 	if (upload->id == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	s3_call_release(call);
 }
 
 static void
@@ -698,6 +709,12 @@ take_back(Errand *errand, StringInfo outcome)
 	S3Writer *writer = (S3Writer *) errand;
 	S3Run *run;
 
+	/* An upload without an ID cannot be taken back: its answer is waited for. */
+	for (Upload *upload = writer->uploads; upload != NULL; upload = upload->next)
+	{
+		if (upload->was_asked_for && upload->id == NULL)
+			s3_run_finish(writer->run, &upload->creation);
+	}
 	s3_run_end(writer->run);
 	/* What counts for the current user may be something else by now. */
 	run = s3_run_begin_like(writer->run, setting_max_concurrency);

@@ -279,6 +279,22 @@ for my $looks (1, undef)
 	$athena->clear_faults;
 }
 
+# An upload is asked for, and its ID comes after the cancel.
+{
+	my $db = $athena->connect;
+
+	$athena->clear_log;
+	$athena->fault(operation => 'S3.CreateMultipartUpload', delay => 0.5);
+	$db->send(copy_sql(), rows(200_000), "s3://$bucket/early/asked");
+	$athena->wait_until(sub { @{ open_uploads() } > 0 }, 'the upload is there');
+	$db->cancel;
+	my $error = $db->finish->{error};
+	is($error->{sqlstate}, '57014', 'canceled before the upload has an ID');
+	is($error->{detail}, undef, 'there is nothing to tell of');
+	is_deeply(open_uploads(), [], 'no upload is left');
+	is(how_many('AbortMultipartUpload'), 1, 'it was waited for, and taken back');
+}
+
 # What cannot be taken back is told.
 $athena->fault(operation => 'S3.AbortMultipartUpload', error => 'AccessDenied', message => 'no', status => 403);
 $athena->fault(operation => 'S3.UploadPart', error => 'AccessDenied', message => 'never', status => 403);
