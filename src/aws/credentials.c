@@ -313,15 +313,29 @@ refresh_time(int64 expiration)
 	return expiration - window + (int64) (random_fraction() * (double) (window / 3));
 }
 
-static char *
-keep_string(Kept *place, const char *string)
+static const char *
+keep_string(ByteBuffer *memory, const char *string)
 {
-	size_t offset = place->memory.length;
+	size_t offset = memory->length;
 
 	if (string == NULL)
 		return NULL;
-	buffer_append(&place->memory, string, strlen(string) + 1);
-	return place->memory.failed ? NULL : place->memory.data + offset;
+	buffer_append(memory, string, strlen(string) + 1);
+	return memory->failed ? NULL : memory->data + offset;
+}
+
+/* Copies keys into an empty buffer, which wipes them when it is freed. All at once, so that nothing moves. */
+static void
+keep_keys(ByteBuffer *memory, const SigV4Credentials *found, SigV4Credentials *keys)
+{
+	size_t needed = strlen(found->access_key_id) + strlen(found->secret_access_key) + 2 +
+					(found->session_token != NULL ? strlen(found->session_token) + 1 : 0);
+
+	if (!buffer_reserve(memory, needed))
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	keys->access_key_id = keep_string(memory, found->access_key_id);
+	keys->secret_access_key = keep_string(memory, found->secret_access_key);
+	keys->session_token = keep_string(memory, found->session_token);
 }
 
 /* Puts what was found in a place, whatever was there before. */
@@ -329,18 +343,16 @@ static void
 keep(Kept *place, const char *identity, const char *version, const Plan *plan,
 	 const FoundCredentials *found)
 {
+	const SigV4Credentials found_keys = {found->access_key_id, found->secret_access_key,
+										 found->session_token};
 	ByteBuffer memory = {0};
-	size_t needed = strlen(found->access_key_id) + strlen(found->secret_access_key) + 2 +
-					(found->session_token != NULL ? strlen(found->session_token) + 1 : 0);
+	SigV4Credentials keys;
 
-	/* All at once, so that nothing moves; and before what is there is forgotten. */
-	if (!buffer_reserve(&memory, needed))
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	/* Before what is there is forgotten: it may throw. */
+	keep_keys(&memory, &found_keys, &keys);
 	forget(place);
 	place->memory = memory;
-	place->keys.access_key_id = keep_string(place, found->access_key_id);
-	place->keys.secret_access_key = keep_string(place, found->secret_access_key);
-	place->keys.session_token = keep_string(place, found->session_token);
+	place->keys = keys;
 	snprintf(place->source, sizeof(place->source), "%s%s%s", source_names[plan->source],
 			 plan->role.arn[0] != '\0' ? ", role " : "", plan->role.arn);
 	place->expiration = found->expiration;
@@ -544,4 +556,30 @@ void
 credentials_renew(const AwsConfig *config, Credentials *credentials)
 {
 	get(config, credentials, true);
+}
+
+/* Keys that are wiped with a memory context. */
+typedef struct Copied
+{
+	SigV4Credentials keys;
+	ByteBuffer memory;
+	MemoryContextCallback at_end;
+} Copied;
+
+static void
+free_copied(void *copied)
+{
+	buffer_free(&((Copied *) copied)->memory);
+}
+
+const SigV4Credentials *
+credentials_copy_keys(const SigV4Credentials *keys)
+{
+	Copied *copied = palloc0(sizeof(Copied));
+
+	copied->at_end.func = free_copied;
+	copied->at_end.arg = copied;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &copied->at_end);
+	keep_keys(&copied->memory, keys, &copied->keys);
+	return &copied->keys;
 }

@@ -37,4 +37,7 @@ extern void credentials_get(const AwsConfig *config, Credentials *credentials);
 /* The same after a service has refused those in force: fetches others first. */
 extern void credentials_renew(const AwsConfig *config, Credentials *credentials);
 
+/* Copies keys for what outlasts the next call of this module: they are wiped with the current memory context. */
+extern const SigV4Credentials *credentials_copy_keys(const SigV4Credentials *keys);
+
 #endif

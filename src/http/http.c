@@ -193,7 +193,7 @@ drop_transfers(const HttpRun *run)
 	{
 		HttpTransfer *transfer = dlist_container(HttpTransfer, node, iterator.cur);
 
-		if (run != NULL ? transfer->run != run : transfer->is_open)
+		if (run != NULL ? transfer->run != run : transfer->run->is_open)
 			continue;
 		deactivate(transfer);
 		leave_multi(transfer);
@@ -212,7 +212,6 @@ send_exchange(HttpRun *run, HttpExchange *exchange)
 
 	transfer->exchange = exchange;
 	transfer->run = run;
-	transfer->is_open = run->is_open;
 	run->caller.prepare(exchange, &request, run->caller.context);
 	transfer_set_request(transfer, &request);
 	result = curl_multi_add_handle(multi, transfer->easy);

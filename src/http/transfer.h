@@ -20,7 +20,6 @@ typedef struct HttpTransfer
 {
 	dlist_node node; /* in the engine's list of transfers under way, or of idle ones */
 	struct HttpRun *run;
-	bool is_open; /* whether its run is */
 	CURL *easy;
 	CURLM *multi; /* the handle that it is part of; NULL for none */
 	HttpExchange *exchange;

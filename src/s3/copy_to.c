@@ -259,11 +259,8 @@ take(const char *bytes, int length, void *context)
 
 typedef struct Former
 {
-	MemoryContext memory;
 	const CopyTo *to;
-	char **keys;
-	int count;
-	int capacity;
+	S3Keys found;
 } Former;
 
 static bool
@@ -280,12 +277,7 @@ collect_former(const S3Listed *object, void *context)
 							   former->to->uri.key),
 						errdetail("One of them is \"%s\".", object->key),
 						errhint("The option \"overwrite\" replaces all that is in the folder.")));
-	if (former->count == former->capacity)
-	{
-		former->capacity *= 2;
-		former->keys = repalloc_huge(former->keys, sizeof(char *) * (Size) former->capacity);
-	}
-	former->keys[former->count++] = MemoryContextStrdup(former->memory, object->key);
+	s3_keys_add(&former->found, object->key);
 	return true;
 }
 
@@ -314,15 +306,16 @@ static void
 delete_former(CopyTo *to, Former *former)
 {
 	ErrorContextCallback callback = {error_context_stack, tell_written, NULL};
-	int left = 0;
+	S3Keys *found = &former->found;
+	int64 left = 0;
 
 	error_context_stack = &callback;
-	for (int i = 0; i < former->count; i++)
+	for (int64 i = 0; i < found->count; i++)
 	{
-		if (!is_replaced(to, former->keys[i]))
-			former->keys[left++] = former->keys[i];
+		if (!is_replaced(to, found->keys[i]))
+			found->keys[left++] = found->keys[i];
 	}
-	s3_delete_keys(to->uri.bucket, (const char *const *) former->keys, left);
+	s3_delete_keys(to->uri.bucket, (const char *const *) found->keys, left);
 	error_context_stack = callback.previous;
 }
 
@@ -377,7 +370,7 @@ copy_rows(CopyTo *to, const char *query)
 {
 	ParseState *state = make_parsestate(NULL);
 	ErrorContextCallback callback = {error_context_stack, tell_query, (char *) query};
-	Former former = {.memory = CurrentMemoryContext, .to = to, .capacity = 64};
+	Former former = {.to = to};
 	RawStmt *statement;
 	CopyToState copy;
 	uint64 rows;
@@ -391,7 +384,7 @@ copy_rows(CopyTo *to, const char *query)
 	error_context_stack = callback.previous;
 
 	/* What must fail here shall fail before the query runs. */
-	former.keys = palloc(sizeof(char *) * former.capacity);
+	s3_keys_init(&former.found);
 	if (to->folder)
 		s3_list(&to->uri, collect_former, &former);
 	to->writer = s3_writer_open(to->overwrite);

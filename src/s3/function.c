@@ -131,40 +131,23 @@ athena_calc_s3_put_text(PG_FUNCTION_ARGS)
 					  "text/plain; charset=utf-8")));
 }
 
-/* Keys to be deleted: they are collected first, for a list that is being emptied has other pages. */
-typedef struct Collected
-{
-	MemoryContext memory;
-	char **keys;
-	int64 count;
-	int64 capacity;
-} Collected;
-
 static bool
 collect_key(const S3Listed *object, void *context)
 {
-	Collected *collected = context;
-
-	if (collected->count == collected->capacity)
-	{
-		collected->capacity *= 2;
-		collected->keys =
-			repalloc_huge(collected->keys, sizeof(char *) * (Size) collected->capacity);
-	}
-	collected->keys[collected->count++] = MemoryContextStrdup(collected->memory, object->key);
+	s3_keys_add(context, object->key);
 	return true;
 }
 
-/* All objects under a folder; how many. */
+/* All objects under a folder; how many. They are collected first, for a list that is being emptied has other pages. */
 static int64
 delete_folder(const S3Uri *folder)
 {
-	Collected collected = {.memory = CurrentMemoryContext, .capacity = 64};
+	S3Keys found;
 
-	collected.keys = palloc(sizeof(char *) * collected.capacity);
-	s3_list(folder, collect_key, &collected);
-	s3_delete_keys(folder->bucket, (const char *const *) collected.keys, collected.count);
-	return collected.count;
+	s3_keys_init(&found);
+	s3_list(folder, collect_key, &found);
+	s3_delete_keys(folder->bucket, (const char *const *) found.keys, found.count);
+	return found.count;
 }
 
 /* s3_delete_objects(uri text) → bigint; one object, or all under a folder. */

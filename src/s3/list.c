@@ -365,3 +365,23 @@ s3_object_exists(const S3Uri *uri)
 	list(uri, 1, compare, &search);
 	return search.found;
 }
+
+void
+s3_keys_init(S3Keys *keys)
+{
+	keys->memory = CurrentMemoryContext;
+	keys->count = 0;
+	keys->capacity = 64;
+	keys->keys = palloc(sizeof(char *) * keys->capacity);
+}
+
+void
+s3_keys_add(S3Keys *keys, const char *key)
+{
+	if (keys->count == keys->capacity)
+	{
+		keys->capacity *= 2;
+		keys->keys = repalloc_huge(keys->keys, sizeof(char *) * (Size) keys->capacity);
+	}
+	keys->keys[keys->count++] = MemoryContextStrdup(keys->memory, key);
+}

@@ -34,6 +34,21 @@ extern void s3_list(const S3Uri *prefix, S3ListRow row, void *context);
 /* The same, for the first so many objects at most. */
 extern void s3_list_first(const S3Uri *prefix, int64 max_results, S3ListRow row, void *context);
 
+/* Keys of a list, where all of them must be known before anything is done with them. */
+typedef struct S3Keys
+{
+	MemoryContext memory; /* where they and the array are */
+	char **keys;
+	int64 count;
+	int64 capacity;
+} S3Keys;
+
+/* Begins with none, in the current memory context. */
+extern void s3_keys_init(S3Keys *keys);
+
+/* Adds a copy of a key. */
+extern void s3_keys_add(S3Keys *keys, const char *key);
+
 /* Whether there is an object of this name, by a list. Raises as s3_list(), but for keys of other objects. */
 extern bool s3_object_exists(const S3Uri *uri);
 

@@ -4,8 +4,6 @@
  */
 #include "s3/request.h"
 
-#include <openssl/crypto.h>
-
 #include "aws/credentials.h"
 #include "aws/encoding.h"
 #include "s3/answer.h"
@@ -158,53 +156,6 @@ is_same(const char *a, const char *b)
 	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
-/* Credentials that calls are signed with, wiped with the memory they are in. */
-typedef struct Keys
-{
-	SigV4Credentials credentials;
-	MemoryContextCallback at_end;
-	size_t size;
-	char strings[FLEXIBLE_ARRAY_MEMBER];
-} Keys;
-
-static void
-wipe_keys(void *pointer)
-{
-	Keys *keys = pointer;
-
-	OPENSSL_cleanse(keys->strings, keys->size);
-}
-
-static const char *
-keep_string(char **place, const char *string)
-{
-	char *kept = *place;
-
-	if (string == NULL)
-		return NULL;
-	strcpy(kept, string);
-	*place += strlen(string) + 1;
-	return kept;
-}
-
-static const SigV4Credentials *
-copy_keys(const SigV4Credentials *found)
-{
-	size_t size = strlen(found->access_key_id) + strlen(found->secret_access_key) + 2 +
-				  (found->session_token != NULL ? strlen(found->session_token) + 1 : 0);
-	Keys *keys = palloc(offsetof(Keys, strings) + size);
-	char *place = keys->strings;
-
-	keys->size = size;
-	keys->at_end.func = wipe_keys;
-	keys->at_end.arg = keys;
-	keys->credentials.access_key_id = keep_string(&place, found->access_key_id);
-	keys->credentials.secret_access_key = keep_string(&place, found->secret_access_key);
-	keys->credentials.session_token = keep_string(&place, found->session_token);
-	MemoryContextRegisterResetCallback(CurrentMemoryContext, &keys->at_end);
-	return &keys->credentials;
-}
-
 /* Sees to it that the run has the credentials of the moment. They are copied: others may be fetched while a call goes on. */
 static void
 get_keys(S3Run *run, bool renew)
@@ -222,7 +173,7 @@ get_keys(S3Run *run, bool renew)
 		is_same(run->keys->session_token, found.keys.session_token))
 		return;
 	before = MemoryContextSwitchTo(run->memory);
-	run->keys = copy_keys(&found.keys);
+	run->keys = credentials_copy_keys(&found.keys);
 	MemoryContextSwitchTo(before);
 }
 

@@ -56,6 +56,16 @@ credentials_renew(const AwsConfig *config, Credentials *credentials)
 	credentials->keys.session_token = "another";
 }
 
+/* Their strings are constants. */
+const SigV4Credentials *
+credentials_copy_keys(const SigV4Credentials *keys)
+{
+	SigV4Credentials *copy = palloc(sizeof(SigV4Credentials));
+
+	*copy = *keys;
+	return copy;
+}
+
 /* Programs */
 
 static FuzzInput process_output;

@@ -142,15 +142,27 @@ pfree(void *bytes)
 	free(block);
 }
 
-void *
-repalloc(void *bytes, Size size)
+static void *
+reallocate(void *bytes, Size size, int flags)
 {
 	Block *block = (Block *) ((char *) bytes - offsetof(Block, bytes));
-	void *larger = MemoryContextAllocExtended(block->context, size, 0);
+	void *larger = MemoryContextAllocExtended(block->context, size, flags);
 
 	memcpy(larger, bytes, Min(size, block->size));
 	pfree(bytes);
 	return larger;
+}
+
+void *
+repalloc(void *bytes, Size size)
+{
+	return reallocate(bytes, size, 0);
+}
+
+void *
+repalloc_huge(void *bytes, Size size)
+{
+	return reallocate(bytes, size, MCXT_ALLOC_HUGE);
 }
 
 void *
@@ -163,6 +175,12 @@ void *
 MemoryContextAllocZero(MemoryContext memory, Size size)
 {
 	return MemoryContextAllocExtended(memory, size, MCXT_ALLOC_ZERO);
+}
+
+char *
+MemoryContextStrdup(MemoryContext memory, const char *string)
+{
+	return strcpy(MemoryContextAlloc(memory, strlen(string) + 1), string);
 }
 
 void *
