@@ -5,6 +5,7 @@
 #include "compat.h"
 
 #include "athena/activity.h"
+#include "http/origin.h"
 #include "miscadmin.h"
 #include "settings.h"
 
@@ -19,5 +20,8 @@ _PG_init(void)
 {
 	settings_define();
 	if (process_shared_preload_libraries_in_progress)
+	{
 		activity_preload();
+		origin_preload();
+	}
 }

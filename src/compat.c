@@ -10,19 +10,28 @@
 #include "storage/ipc.h"
 #include "storage/lockdefs.h"
 
+#define MAX_MEMORIES 2
+
+/* Those who want shared memory. */
+static struct
+{
+	void (*request)(void);
+	void (*attach)(void);
+} memories[MAX_MEMORIES];
+static int memory_count = 0;
+
 static shmem_startup_hook_type next_startup_hook = NULL;
-static void (*attach_memory)(void) = NULL;
 
 #if PG_VERSION_NUM >= 150000
 static shmem_request_hook_type next_request_hook = NULL;
-static void (*request_memory)(void) = NULL;
 
 static void
 request_hook(void)
 {
 	if (next_request_hook != NULL)
 		next_request_hook();
-	request_memory();
+	for (int i = 0; i < memory_count; i++)
+		memories[i].request();
 }
 #endif
 
@@ -31,22 +40,28 @@ startup_hook(void)
 {
 	if (next_startup_hook != NULL)
 		next_startup_hook();
-	attach_memory();
+	for (int i = 0; i < memory_count; i++)
+		memories[i].attach();
 }
 
 void
 preload_shared_memory(void (*request)(void), void (*attach)(void))
 {
+	Assert(memory_count < MAX_MEMORIES);
+	memories[memory_count].request = request;
+	memories[memory_count].attach = attach;
+	if (memory_count++ == 0)
+	{
+		next_startup_hook = shmem_startup_hook;
+		shmem_startup_hook = startup_hook;
 #if PG_VERSION_NUM >= 150000
-	request_memory = request;
-	next_request_hook = shmem_request_hook;
-	shmem_request_hook = request_hook;
-#else
+		next_request_hook = shmem_request_hook;
+		shmem_request_hook = request_hook;
+#endif
+	}
+#if PG_VERSION_NUM < 150000
 	request();
 #endif
-	attach_memory = attach;
-	next_startup_hook = shmem_startup_hook;
-	shmem_startup_hook = startup_hook;
 }
 
 void

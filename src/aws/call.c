@@ -344,13 +344,14 @@ finish(HttpExchange *exchange, const HttpResponse *response, void *context)
 						  response->outcome == HTTP_TIMED_OUT || !call->error.from_service ||
 						  response->status >= 500 || is_success(response);
 		reason = reason_to_retry(call, response);
+		/* A lost connection has a price. Where it was shared, not each of its calls has to pay it. */
 		if (reason != RETRY_NEVER && call->attempts < max_attempts(call) &&
-			retry_quota_take(&quota, reason))
+			(response->was_shared || retry_quota_take(&quota, reason)))
 		{
 			int64 pause =
 				retry_delay(reason, call->attempts, random_fraction(), retry_after(response));
 
-			call->last_retry = reason;
+			call->last_retry = response->was_shared ? RETRY_NEVER : reason;
 			return http_is_hurried() ? Min(pause, HURRIED_PAUSE_US) : pause;
 		}
 	}

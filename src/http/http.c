@@ -12,6 +12,7 @@
 #include <curl/curl.h>
 
 #include "http/descriptor.h"
+#include "http/origin.h"
 #include "http/transfer.h"
 #include "http/wait.h"
 #include "miscadmin.h"
@@ -36,6 +37,8 @@ struct HttpRun
 	int concurrency;      /* how many may be under way at once */
 	int under_way;        /* how many are */
 	pairingheap *delayed; /* those to be sent later, the soonest first */
+	bool has_offered;     /* whether one of its requests has offered HTTP/2 */
+	bool has_lost;        /* whether requests that shared a connection were lost with it */
 	bool is_open;         /* whether it goes on while its caller does something else */
 	int64 driven;         /* when that was last the case no more */
 	MemoryContextCallback at_end;
@@ -203,17 +206,69 @@ drop_transfers(const HttpRun *run)
 		descriptor_release_unused();
 }
 
+/*
+ * How one of many requests is to be sent. Those of open runs stay apart: a stream that waits for its reader must not hold up
+ * others.
+ */
+static HttpSharing
+choose_sharing(HttpRun *run, uint32 origin)
+{
+	if (run->concurrency < 2 || run->is_open || run->has_lost)
+		return HTTP_UNSHARED;
+	switch (origin_protocol(origin))
+	{
+		case ORIGIN_HTTP2:
+			return HTTP_SHARED;
+		case ORIGIN_UNKNOWN:
+			if (run->has_offered)
+				return HTTP_UNSHARED;
+			run->has_offered = true;
+			return HTTP_OFFERED;
+		default:
+			return HTTP_UNSHARED;
+	}
+}
+
+/*
+ * Remembers what came of an offer of HTTP/2. Where requests were lost, they were lost together: what remains of the run is sent by
+ * HTTP/1.1, and the next run offers anew.
+ */
+static void
+learn_from(HttpRun *run, HttpTransfer *transfer, HttpResponse *response)
+{
+	long version = 0;
+
+	if (response->outcome == HTTP_ANSWERED)
+	{
+		curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_VERSION, &version);
+		origin_remember(transfer->origin,
+						version == CURL_HTTP_VERSION_2_0 ? ORIGIN_HTTP2 : ORIGIN_HTTP1);
+	}
+	else if (transfer->sharing == HTTP_SHARED &&
+			 (response->outcome == HTTP_BROKEN || response->outcome == HTTP_TIMED_OUT))
+	{
+		response->was_shared = run->has_lost = true;
+		origin_remember(transfer->origin, ORIGIN_UNKNOWN);
+	}
+}
+
 static void
 send_exchange(HttpRun *run, HttpExchange *exchange)
 {
 	HttpTransfer *transfer = acquire_transfer();
 	HttpRequest request = {0};
+	HttpSharing sharing = HTTP_UNSHARED;
 	CURLMcode result;
 
 	transfer->exchange = exchange;
 	transfer->run = run;
 	run->caller.prepare(exchange, &request, run->caller.context);
-	transfer_set_request(transfer, &request);
+	if (run->count > 1 && strncmp(request.url, "https:", 6) == 0)
+	{
+		transfer->origin = origin_of(request.url);
+		sharing = choose_sharing(run, transfer->origin);
+	}
+	transfer_set_request(transfer, &request, sharing);
 	result = curl_multi_add_handle(multi, transfer->easy);
 	if (result != CURLM_OK)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not send a request"),
@@ -317,6 +372,8 @@ finish_transfer(HttpRun *run, HttpTransfer *transfer)
 	int64 pause;
 
 	transfer_read_response(transfer, transfer->result, &response);
+	if (transfer->sharing != HTTP_UNSHARED)
+		learn_from(run, transfer, &response);
 	leave_multi(transfer);
 	exchange->transfer = NULL;
 	run->under_way--;

@@ -60,6 +60,7 @@ typedef struct HttpResponse
 {
 	HttpOutcome outcome;
 	const char *problem; /* what went wrong, for people; "" when answered */
+	bool was_shared;     /* broken or timed out, perhaps with all that were on its connection */
 	int status;          /* 0 when none was read */
 	const char *head;    /* the header lines of the last answer, without the status line */
 	const char *body;    /* NUL-terminated for convenience; may hold NULs */

@@ -197,6 +197,17 @@ set_certificate_authorities(HttpTransfer *transfer, const char *ca_bundle)
 	return true;
 }
 
+/* One request after another is cheaper with HTTP/1.1. A library without HTTP/2 stays with that. */
+static void
+set_sharing(HttpTransfer *transfer, HttpSharing sharing)
+{
+	transfer->sharing = sharing;
+	curl_easy_setopt(
+		transfer->easy, CURLOPT_HTTP_VERSION,
+		(long) (sharing == HTTP_UNSHARED ? CURL_HTTP_VERSION_1_1 : CURL_HTTP_VERSION_2TLS));
+	curl_easy_setopt(transfer->easy, CURLOPT_PIPEWAIT, sharing == HTTP_SHARED ? 1L : 0L);
+}
+
 /* What holds for every request. False where there is no memory. */
 static bool
 set_constant_options(HttpTransfer *transfer)
@@ -238,7 +249,7 @@ set_constant_options(HttpTransfer *transfer)
 	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
 	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
 
-	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
+	set_sharing(transfer, HTTP_UNSHARED);
 	curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L);
 	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
 	/* The path that was signed is the path that is sent, dots and all. */
@@ -355,13 +366,15 @@ set_limits(HttpTransfer *transfer, const HttpRequest *request)
 }
 
 void
-transfer_set_request(HttpTransfer *transfer, const HttpRequest *request)
+transfer_set_request(HttpTransfer *transfer, const HttpRequest *request, HttpSharing sharing)
 {
 	CURL *easy = transfer->easy;
 	bool set;
 
 	transfer->error[0] = '\0';
 	set_limits(transfer, request);
+	if (sharing != transfer->sharing)
+		set_sharing(transfer, sharing);
 
 	set = add_headers(transfer, request);
 	set = set && curl_easy_setopt(easy, CURLOPT_URL, request->url) == CURLE_OK;
@@ -460,6 +473,7 @@ transfer_read_response(HttpTransfer *transfer, CURLcode result, HttpResponse *re
 
 	response->outcome = outcome_of(transfer, result);
 	response->problem = "";
+	response->was_shared = false;
 	if (transfer->head_too_large)
 		response->problem = "the head of the answer is too large";
 	else if (result == CURLE_OK && response->outcome == HTTP_BROKEN)

@@ -16,6 +16,14 @@
 #include "http/http.h"
 #include "lib/ilist.h"
 
+/* Whether a request may have others beside it on its connection, as streams of HTTP/2. */
+typedef enum HttpSharing
+{
+	HTTP_UNSHARED, /* HTTP/1.1 */
+	HTTP_OFFERED,  /* HTTP/2 where the server has it */
+	HTTP_SHARED /* the same, and it waits for a connection that is being made rather than make one */
+} HttpSharing;
+
 typedef struct HttpTransfer
 {
 	dlist_node node; /* in the engine's list of transfers under way, or of idle ones */
@@ -43,6 +51,8 @@ typedef struct HttpTransfer
 	bool head_too_large;
 	bool head_complete; /* whether the empty line behind it was seen */
 	bool sent;          /* whether its request has left once */
+	HttpSharing sharing;
+	uint32 origin; /* of a request that is not unshared */
 	bool no_descriptor;
 	char error[CURL_ERROR_SIZE];
 } HttpTransfer;
@@ -51,7 +61,8 @@ typedef struct HttpTransfer
 extern HttpTransfer *transfer_create(void);
 
 /* Prepares the easy handle for a request. Throws 53200, with nothing left to clean up but the transfer. */
-extern void transfer_set_request(HttpTransfer *transfer, const HttpRequest *request);
+extern void transfer_set_request(HttpTransfer *transfer, const HttpRequest *request,
+								 HttpSharing sharing);
 
 /* What came of it, once curl is done with `result`. */
 extern void transfer_read_response(HttpTransfer *transfer, CURLcode result, HttpResponse *response);
