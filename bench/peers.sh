@@ -58,7 +58,7 @@ get_plpython() {
 		echo 'it takes boto3'
 		return 1
 	}
-	install_peer postgresql-plpython3-VERSION
+	install_peer "postgresql-plpython3-$(server_version)"
 	as_superuser <<-SQL
 		CREATE EXTENSION plpython3u;
 		CREATE FUNCTION plpython_client(url text, authorities text, connections int) RETURNS void LANGUAGE plpython3u AS \$\$

@@ -96,22 +96,31 @@ utf8_length(const unsigned char *p, const unsigned char *end)
 }
 
 /*
- * Whether eight bytes are all ASCII that stands for itself in a string: no control character, no quote, no
- * backslash. Each test leaves the high bit of a byte that fails it.
+ * How many of eight bytes, from the first on, are ASCII that stands for itself in a string: no control character, no
+ * quote, no backslash. Each test leaves the high bit of a byte that fails it; a borrow may spoil what is above that byte, which
+ * is behind it only where the lowest byte comes first.
  */
-static bool
-is_plain_word(const char *p)
+static int
+plain_bytes(const char *p)
 {
 	const uint64_t ones = UINT64_C(0x0101010101010101);
 	const uint64_t high = ones * 0x80;
 	uint64_t word;
 	uint64_t quote;
 	uint64_t backslash;
+	uint64_t others;
 
 	memcpy(&word, p, sizeof(word));
 	quote = word ^ ones * '"';
 	backslash = word ^ ones * '\\';
-	return (((word - ones * 0x20) | (quote - ones) | (backslash - ones) | word) & high) == 0;
+	others = ((word - ones * 0x20) | (quote - ones) | (backslash - ones) | word) & high;
+	if (others == 0)
+		return 8;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return __builtin_ctzll(others) / 8;
+#else
+	return 0;
+#endif
 }
 
 /* Past the string that starts at `p`, or NULL with the problem. */
@@ -120,13 +129,17 @@ check_string(const char *p, const char *end, const char **problem)
 {
 	for (p++; p < end;)
 	{
-		unsigned char c = (unsigned char) *p;
+		unsigned char c;
 
-		if (end - p >= 8 && is_plain_word(p))
+		if (end - p >= 8)
 		{
-			p += 8;
-			continue;
+			int plain = plain_bytes(p);
+
+			p += plain;
+			if (plain == 8)
+				continue;
 		}
+		c = (unsigned char) *p;
 		if (c == '"')
 			return p + 1;
 		if (c == '\\')
@@ -619,6 +632,12 @@ json_read_string(JsonValue value, char *out, size_t *length)
 		return JSON_WRONG_TYPE;
 	p = value.start + 1;
 	end = value.start + value.length - 1;
+	if (memchr(p, '\\', (size_t) (end - p)) == NULL)
+	{
+		*length = (size_t) (end - p);
+		memcpy(out, p, *length);
+		return JSON_READ;
+	}
 	reading = check_escapes(p, end);
 	if (reading != JSON_READ)
 		return reading;

@@ -30,7 +30,9 @@ extern bool buffer_reserve(ByteBuffer *buffer, size_t more);
 static inline bool
 buffer_append(ByteBuffer *buffer, const void *bytes, size_t length)
 {
-	if (!buffer_reserve(buffer, length))
+	/* Mostly there is room. */
+	if ((buffer->failed || length >= buffer->capacity - buffer->length) &&
+		!buffer_reserve(buffer, length))
 		return false;
 	if (length > 0)
 		memcpy(buffer->data + buffer->length, bytes, length);

@@ -141,7 +141,7 @@ for my $code (qw(UnrecognizedClientException InvalidSignatureException ExpiredTo
 
 	# What was under way is dropped, and nothing of it is kept: as many as before can be sent at once.
 	$athena->clear_log;
-	answer_all(delay => patient(0.02));
+	answer_all(delay => patient(0.1));
 	$athena->query($batch, array(ids(64)));
 	$athena->clear_faults;
 	is($athena->request_log->{max_in_flight}, 32, 'and the next batch is as fast as any');
