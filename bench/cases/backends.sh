@@ -3,7 +3,7 @@
 # shellcheck shell=bash disable=SC2154,SC2317
 
 define_case memory kB athena_calc
-define_case 'backends 50' us two_floors floor athena_calc
+define_case 'backends 50' us floor athena_calc two_floors
 few_calls=1000
 many_calls=100000
 calls_of_each=1000

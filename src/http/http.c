@@ -207,15 +207,17 @@ drop_transfers(const HttpRun *run)
 }
 
 /*
- * How one of many requests is to be sent. Those of open runs stay apart: a stream that waits for its reader must not hold up
- * others.
+ * How a request is to be sent: one of many may share a connection. Those of open runs stay apart, for a stream that waits for its
+ * reader must not hold up others.
  */
 static HttpSharing
-choose_sharing(HttpRun *run, uint32 origin)
+choose_sharing(HttpRun *run, HttpTransfer *transfer, const char *url)
 {
-	if (run->concurrency < 2 || run->is_open || run->has_lost)
+	if (run->is_open || run->count < 2 || run->concurrency < 2 || run->has_lost ||
+		strncmp(url, "https:", 6) != 0)
 		return HTTP_UNSHARED;
-	switch (origin_protocol(origin))
+	transfer->origin = origin_of(url);
+	switch (origin_protocol(transfer->origin))
 	{
 		case ORIGIN_HTTP2:
 			return HTTP_SHARED;
@@ -257,18 +259,12 @@ send_exchange(HttpRun *run, HttpExchange *exchange)
 {
 	HttpTransfer *transfer = acquire_transfer();
 	HttpRequest request = {0};
-	HttpSharing sharing = HTTP_UNSHARED;
 	CURLMcode result;
 
 	transfer->exchange = exchange;
 	transfer->run = run;
 	run->caller.prepare(exchange, &request, run->caller.context);
-	if (run->count > 1 && strncmp(request.url, "https:", 6) == 0)
-	{
-		transfer->origin = origin_of(request.url);
-		sharing = choose_sharing(run, transfer->origin);
-	}
-	transfer_set_request(transfer, &request, sharing);
+	transfer_set_request(transfer, &request, choose_sharing(run, transfer, request.url));
 	result = curl_multi_add_handle(multi, transfer->easy);
 	if (result != CURLM_OK)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not send a request"),
