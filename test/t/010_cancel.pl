@@ -7,6 +7,7 @@ use warnings;
 use AthenaCalc::Test;
 use File::Temp qw(tempdir);
 use IO::Socket::INET;
+use POSIX qw(SIGINT);
 use PostgreSQL::Test::Utils;
 use Socket qw(SOMAXCONN);
 use Test::More;
@@ -182,6 +183,29 @@ foreach my $phase (@phases)
 				'postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)"),
 			'it is gone');
 	}
+}
+
+# A signal that comes to the thread that resolves a name would be handled in it, beside the server's own.
+SKIP:
+{
+	skip 'no C compiler', 3 unless $has_resolver;
+	my $db = begin_phase($phases[0]);
+	my ($pid, @masks) = $db->pid;
+	my $takes_cancel = sub { return !(hex($_[0]) >> (SIGINT - 1) & 1) };
+
+	$athena->wait_until(
+		sub {
+			@masks = map { slurp_file($_) =~ /^SigBlk:\s*([0-9a-f]+)$/m } "/proc/$pid/task/$pid/status",
+			  grep { !m{/$pid/status$} } glob "/proc/$pid/task/*/status";
+			return @masks > 1;
+		},
+		'a thread resolved the name');
+	is(scalar @masks, 2, 'one thread resolves a name');
+	ok($takes_cancel->($masks[0]), 'the backend takes a cancel');
+	ok(!$takes_cancel->($masks[1]), 'and the thread does not');
+	$db->cancel;
+	$db->finish;
+	$db->close;
 }
 
 done_testing();
