@@ -146,35 +146,35 @@ RETURNS TABLE (calculation_execution_id text, state text)
 AS 'MODULE_PATHNAME', 'athena_calc_start_calculation_execution'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 1;
 COMMENT ON FUNCTION athena_calc.start_calculation_execution(text, text, text, text, jsonb, text) IS
-	'Starts a calculation in a session that is IDLE. One row: its ID and its state. Use it in FROM. All attempts of a call send one token, so a lost answer never starts a second calculation; a call is not undone by ROLLBACK. params is a Python variable of the code; code_s3_uri is where the code is, if not in code_block. https://docs.aws.amazon.com/athena/latest/APIReference/API_StartCalculationExecution.html';
+	'Starts a calculation in a session that is IDLE, and gives its ID and its state. Use it in FROM. All attempts of a call send one token, so a lost answer never starts a second calculation; a call is not undone by ROLLBACK. params is a Python variable of the code; code_s3_uri is where the code is, if not in code_block. https://docs.aws.amazon.com/athena/latest/APIReference/API_StartCalculationExecution.html';
 
 CREATE FUNCTION athena_calc.get_calculation_execution(calculation_execution_id text)
 RETURNS athena_calc.calculation_execution
 AS 'MODULE_PATHNAME', 'athena_calc_get_calculation_execution'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION athena_calc.get_calculation_execution(text) IS
-	'A calculation, with its state, its costs and where its output is. https://docs.aws.amazon.com/athena/latest/APIReference/API_GetCalculationExecution.html';
+	'A calculation: what it is, how it stands, what it has cost, where its output is. https://docs.aws.amazon.com/athena/latest/APIReference/API_GetCalculationExecution.html';
 
 CREATE FUNCTION athena_calc.get_calculation_execution_status(calculation_execution_id text)
 RETURNS athena_calc.calculation_execution_status
 AS 'MODULE_PATHNAME', 'athena_calc_get_calculation_execution_status'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION athena_calc.get_calculation_execution_status(text) IS
-	'How a calculation stands and what it has cost. https://docs.aws.amazon.com/athena/latest/APIReference/API_GetCalculationExecutionStatus.html';
+	'How a calculation stands and what it has cost: the least to ask for. https://docs.aws.amazon.com/athena/latest/APIReference/API_GetCalculationExecutionStatus.html';
 
 CREATE FUNCTION athena_calc.get_calculation_execution_code(calculation_execution_id text)
 RETURNS text
 AS 'MODULE_PATHNAME', 'athena_calc_get_calculation_execution_code'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION athena_calc.get_calculation_execution_code(text) IS
-	'The code of a calculation. https://docs.aws.amazon.com/athena/latest/APIReference/API_GetCalculationExecutionCode.html';
+	'The code of a calculation, as it was sent. https://docs.aws.amazon.com/athena/latest/APIReference/API_GetCalculationExecutionCode.html';
 
 CREATE FUNCTION athena_calc.stop_calculation_execution(calculation_execution_id text)
 RETURNS text
 AS 'MODULE_PATHNAME', 'athena_calc_stop_calculation_execution'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION athena_calc.stop_calculation_execution(text) IS
-	'Asks Athena to stop a calculation and gives its state. Best effort: one that cannot be stopped is charged to its end (terminate its session if that matters), and one that has ended stays as it is. AWS speaks of STOPPED; the state is CANCELED. https://docs.aws.amazon.com/athena/latest/APIReference/API_StopCalculationExecution.html';
+	'Asks Athena to stop a calculation, and gives its state as it then is. Best effort: one that cannot be stopped is charged to its end (terminate its session if that matters), and one that has ended stays as it is. AWS speaks of STOPPED; the state is CANCELED. https://docs.aws.amazon.com/athena/latest/APIReference/API_StopCalculationExecution.html';
 
 CREATE FUNCTION athena_calc.list_calculation_executions(
 	session_id text,
@@ -185,7 +185,7 @@ RETURNS SETOF athena_calc.calculation_summary
 AS 'MODULE_PATHNAME', 'athena_calc_list_calculation_executions'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 100;
 COMMENT ON FUNCTION athena_calc.list_calculation_executions(text, text, int) IS
-	'The calculations of a session, the newest first; max_results bounds the rows of all pages together. https://docs.aws.amazon.com/athena/latest/APIReference/API_ListCalculationExecutions.html';
+	'The calculations of a session, in one state if state_filter names it. The newest come first; max_results bounds the rows of all pages together. https://docs.aws.amazon.com/athena/latest/APIReference/API_ListCalculationExecutions.html';
 
 CREATE FUNCTION athena_calc.batch_get_calculation_execution(calculation_execution_ids text[])
 RETURNS TABLE (
@@ -209,7 +209,7 @@ RETURNS TABLE (
 AS 'MODULE_PATHNAME', 'athena_calc_batch_get_calculation_execution'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 100;
 COMMENT ON FUNCTION athena_calc.batch_get_calculation_execution(text[]) IS
-	'Many calculations at once, athena_calc.max_concurrency requests together: a row for each ID, in their order. What goes wrong with one stands in its error columns.';
+	'get_calculation_execution for many IDs, up to athena_calc.max_concurrency requests at once. A row for each ID, in their order; what goes wrong with one stands in its error columns.';
 
 CREATE FUNCTION athena_calc.batch_get_calculation_execution_status(calculation_execution_ids text[])
 RETURNS TABLE (
@@ -226,28 +226,28 @@ RETURNS TABLE (
 AS 'MODULE_PATHNAME', 'athena_calc_batch_get_calculation_execution_status'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 100;
 COMMENT ON FUNCTION athena_calc.batch_get_calculation_execution_status(text[]) IS
-	'How many calculations stand, athena_calc.max_concurrency requests together: a row for each ID, in their order. What goes wrong with one stands in its error columns.';
+	'get_calculation_execution_status for many IDs, by the rules of batch_get_calculation_execution. A row for each ID, in their order; what goes wrong with one stands in its error columns.';
 
 CREATE FUNCTION athena_calc.calculation_stdout(calculation_execution_id text, max_bytes int DEFAULT NULL)
 RETURNS text
 AS 'MODULE_PATHNAME', 'athena_calc_calculation_stdout'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION athena_calc.calculation_stdout(text, int) IS
-	'What a calculation wrote to its standard output, or the last max_bytes bytes of it; NULL while there is none. Characters that the database cannot hold are replaced, with a NOTICE.';
+	'What a calculation wrote to its standard output. With max_bytes it is the last bytes of it; NULL while there is none. Characters that the database cannot hold are replaced, with a NOTICE.';
 
 CREATE FUNCTION athena_calc.calculation_stderr(calculation_execution_id text, max_bytes int DEFAULT NULL)
 RETURNS text
 AS 'MODULE_PATHNAME', 'athena_calc_calculation_stderr'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION athena_calc.calculation_stderr(text, int) IS
-	'What a calculation wrote to its standard error, or the last max_bytes bytes of it; NULL while there is none. Characters that the database cannot hold are replaced, with a NOTICE.';
+	'What a calculation wrote to its standard error. With max_bytes it is the last bytes of it; NULL while there is none. Characters that the database cannot hold are replaced, with a NOTICE.';
 
 CREATE FUNCTION athena_calc.calculation_result(calculation_execution_id text)
 RETURNS text
 AS 'MODULE_PATHNAME', 'athena_calc_calculation_result'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION athena_calc.calculation_result(text) IS
-	'What a calculation''s result location holds: the object there, or the only one in that folder. NULL while there is none.';
+	'What is at result_s3_uri: the object of that name, or else the only data object in that folder. NULL while there is none.';
 
 --
 -- Sessions
@@ -274,28 +274,28 @@ RETURNS TABLE (session_id text, state text)
 AS 'MODULE_PATHNAME', 'athena_calc_start_session'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 1;
 COMMENT ON FUNCTION athena_calc.start_session(text, text, int, int, int, jsonb, jsonb, jsonb, int, text, text, jsonb, jsonb, boolean, text) IS
-	'Starts a session in a Spark work group (athena_calc.work_group where none is named). One row: its ID and its state. Use it in FROM. A session costs until it is terminated or has idled for its time-out. https://docs.aws.amazon.com/athena/latest/APIReference/API_StartSession.html';
+	'Starts a session in a Spark work group. One row: its ID and its state. Use it in FROM. Where no work group is named it is athena_calc.work_group. A session costs until it is terminated or has idled for its time-out. https://docs.aws.amazon.com/athena/latest/APIReference/API_StartSession.html';
 
 CREATE FUNCTION athena_calc.get_session(session_id text)
 RETURNS athena_calc.session
 AS 'MODULE_PATHNAME', 'athena_calc_get_session'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION athena_calc.get_session(text) IS
-	'A session, with its configuration, its state and its costs. https://docs.aws.amazon.com/athena/latest/APIReference/API_GetSession.html';
+	'A session: its configuration, its state, its costs. https://docs.aws.amazon.com/athena/latest/APIReference/API_GetSession.html';
 
 CREATE FUNCTION athena_calc.get_session_status(session_id text)
 RETURNS athena_calc.session_status
 AS 'MODULE_PATHNAME', 'athena_calc_get_session_status'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION athena_calc.get_session_status(text) IS
-	'How a session stands: it takes a calculation when it is IDLE. https://docs.aws.amazon.com/athena/latest/APIReference/API_GetSessionStatus.html';
+	'How a session stands: the same as get_session without the configuration. It takes a calculation when it is IDLE. https://docs.aws.amazon.com/athena/latest/APIReference/API_GetSessionStatus.html';
 
 CREATE FUNCTION athena_calc.terminate_session(session_id text)
 RETURNS text
 AS 'MODULE_PATHNAME', 'athena_calc_terminate_session'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION athena_calc.terminate_session(text) IS
-	'Ends a session and gives its state. Calculations in it are stopped by force and may show as FAILED; a session that has ended stays as it is. https://docs.aws.amazon.com/athena/latest/APIReference/API_TerminateSession.html';
+	'Ends a session and gives its state, mostly TERMINATING. Calculations in it are stopped by force and may show as FAILED; a session that has ended stays as it is. https://docs.aws.amazon.com/athena/latest/APIReference/API_TerminateSession.html';
 
 CREATE FUNCTION athena_calc.list_sessions(
 	work_group text DEFAULT NULL,
@@ -306,7 +306,7 @@ RETURNS SETOF athena_calc.session_summary
 AS 'MODULE_PATHNAME', 'athena_calc_list_sessions'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 100;
 COMMENT ON FUNCTION athena_calc.list_sessions(text, text, int) IS
-	'The sessions of a work group (athena_calc.work_group where none is named), the newest first; max_results bounds the rows of all pages together. https://docs.aws.amazon.com/athena/latest/APIReference/API_ListSessions.html';
+	'The sessions of a work group (NULL: the setting athena_calc.work_group), in one state if state_filter names it. The newest come first; max_results bounds the rows of all pages together. https://docs.aws.amazon.com/athena/latest/APIReference/API_ListSessions.html';
 
 CREATE FUNCTION athena_calc.list_executors(
 	session_id text,
@@ -317,14 +317,14 @@ RETURNS SETOF athena_calc.executor
 AS 'MODULE_PATHNAME', 'athena_calc_list_executors'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 100;
 COMMENT ON FUNCTION athena_calc.list_executors(text, text, int) IS
-	'The executors of a session; max_results bounds the rows of all pages together. https://docs.aws.amazon.com/athena/latest/APIReference/API_ListExecutors.html';
+	'The executors that have joined a session, in one state if executor_state_filter names it (CREATING, CREATED, REGISTERED, TERMINATING, TERMINATED, FAILED). max_results bounds the rows of all pages together. https://docs.aws.amazon.com/athena/latest/APIReference/API_ListExecutors.html';
 
 CREATE FUNCTION athena_calc.list_notebook_sessions(notebook_id text, max_results int DEFAULT NULL)
 RETURNS TABLE (session_id text, creation_time timestamptz)
 AS 'MODULE_PATHNAME', 'athena_calc_list_notebook_sessions'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 10;
 COMMENT ON FUNCTION athena_calc.list_notebook_sessions(text, int) IS
-	'The sessions of a notebook; max_results bounds the rows of all pages together. https://docs.aws.amazon.com/athena/latest/APIReference/API_ListNotebookSessions.html';
+	'The active sessions of a notebook, which is named by its UUID. max_results bounds the rows of all pages together. https://docs.aws.amazon.com/athena/latest/APIReference/API_ListNotebookSessions.html';
 
 --
 -- What else there is
@@ -335,7 +335,7 @@ RETURNS TABLE (selected_engine_version text, effective_engine_version text)
 AS 'MODULE_PATHNAME', 'athena_calc_list_engine_versions'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 10;
 COMMENT ON FUNCTION athena_calc.list_engine_versions(int) IS
-	'The engine versions that a work group can have. https://docs.aws.amazon.com/athena/latest/APIReference/API_ListEngineVersions.html';
+	'The engine versions that a work group can have; those of Athena for SQL are among them. https://docs.aws.amazon.com/athena/latest/APIReference/API_ListEngineVersions.html';
 
 CREATE FUNCTION athena_calc.list_application_dpu_sizes(max_results int DEFAULT NULL)
 RETURNS TABLE (application_runtime_id text, supported_dpu_sizes int[])
@@ -349,7 +349,7 @@ RETURNS jsonb
 AS 'MODULE_PATHNAME', 'athena_calc_invoke'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION athena_calc.invoke(text, jsonb) IS
-	'Any operation of Athena, by AWS''s name, with its request and answer as AWS writes them. Who may execute it may do whatever the credentials allow. https://docs.aws.amazon.com/athena/latest/APIReference/API_Operations.html';
+	'Sends a request to any operation of Athena and gives its answer. The operation has AWS''s name; request and answer are as AWS writes them. Who may execute it may do whatever the credentials allow. https://docs.aws.amazon.com/athena/latest/APIReference/API_Operations.html';
 
 --
 -- Waiting and running
@@ -360,14 +360,14 @@ RETURNS athena_calc.session_status
 AS 'MODULE_PATHNAME', 'athena_calc_wait_for_session'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION athena_calc.wait_for_session(text, interval) IS
-	'Waits until a session is IDLE, or the time is up: then the row is as it stands. SP005 with the reason when it ends or is degraded.';
+	'Waits until a session is IDLE, also if it is BUSY now, and gives its row. When the time is up, the row is as it then stands. SP005 with the reason when it ends or is degraded.';
 
 CREATE FUNCTION athena_calc.wait_for_calculation(calculation_execution_id text, timeout interval DEFAULT NULL)
 RETURNS athena_calc.calculation_execution
 AS 'MODULE_PATHNAME', 'athena_calc_wait_for_calculation'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION athena_calc.wait_for_calculation(text, interval) IS
-	'Waits until a calculation has ended, in whatever state, or the time is up: then the row is as it stands.';
+	'Waits until a calculation has ended, in whatever state, and gives its row. When the time is up, the row is as it then stands.';
 
 CREATE FUNCTION athena_calc.wait_for_calculations(calculation_execution_ids text[], timeout interval DEFAULT NULL)
 RETURNS TABLE (
@@ -391,7 +391,7 @@ RETURNS TABLE (
 AS 'MODULE_PATHNAME', 'athena_calc_wait_for_calculations'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 100;
 COMMENT ON FUNCTION athena_calc.wait_for_calculations(text[], interval) IS
-	'Waits until all these calculations have ended, or the time is up; they are asked for together. A row for each, in the order given, with what is wrong with it in error_code and error_message.';
+	'Waits until all these calculations have ended, and gives a row for each, in the order given. They are asked for together. What is wrong with one stands in its error_code and error_message. When the time is up, the rows are as they then stand.';
 
 CREATE FUNCTION athena_calc.acquire_session(
 	session_name text,
@@ -403,7 +403,7 @@ RETURNS text
 AS 'MODULE_PATHNAME', 'athena_calc_acquire_session'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION athena_calc.acquire_session(text, text, jsonb, interval) IS
-	'The ID of a session whose description is that name: an IDLE one, or one that starts (it is waited for), or a BUSY one, or else a new one. Only one backend at a time looks for a name, so two callers do not start two. session_options are the arguments of start_session by name.';
+	'The ID of a session to share: one whose description is session_name, in the work group (NULL: the setting athena_calc.work_group), or else a new one with that description. Taken is one that is IDLE, else one that starts (it is waited for), else one that is BUSY. Only one backend at a time looks for a name, so two callers do not start two. session_options are the arguments of start_session by name.';
 
 CREATE FUNCTION athena_calc.run_calculation(
 	code_block text DEFAULT NULL,
@@ -420,7 +420,7 @@ RETURNS SETOF athena_calc.calculation_execution
 AS 'MODULE_PATHNAME', 'athena_calc_run_calculation'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 1;
 COMMENT ON FUNCTION athena_calc.run_calculation(text, text, text, text, text, interval, jsonb, jsonb, text) IS
-	'Starts a calculation and waits for its end: in the session given, in one of that name, or in one of its own that is terminated whatever happens. Raises SP001 when it FAILED, SP002 when it was CANCELED, SP003 when the time is up. When the statement ends early it stops the calculation, unless athena_calc.on_cancel is leave. Stopping is best effort: a calculation that cannot be stopped is charged to its end.';
+	'Starts a calculation, waits for its end, and gives its row if it was COMPLETED. It runs in the session given, in one of that name, or in one of its own that is terminated whatever happens. Raises SP001 when it FAILED, SP002 when it was CANCELED, SP003 when the time is up. When the statement ends early it stops the calculation, unless athena_calc.on_cancel is leave. Stopping is best effort: a calculation that cannot be stopped is charged to its end.';
 
 CREATE PROCEDURE athena_calc.run(
 	code_block text DEFAULT NULL,
@@ -437,7 +437,7 @@ CREATE PROCEDURE athena_calc.run(
 AS 'MODULE_PATHNAME', 'athena_calc_run'
 LANGUAGE C;
 COMMENT ON PROCEDURE athena_calc.run(text, text, text, text, text, interval, jsonb, jsonb, text, athena_calc.calculation_execution) IS
-	'run_calculation as a procedure that commits before each pause, so that a long run holds no snapshot and no lock. A statement of its own: in a transaction block, a function or a block with EXCEPTION use run_calculation.';
+	'run_calculation as a procedure that commits before each pause. So a long run holds no snapshot and no lock. A statement of its own: in a transaction block, a function or a block with EXCEPTION use run_calculation.';
 
 CREATE FUNCTION athena_calc.activity()
 RETURNS TABLE (
@@ -452,7 +452,7 @@ RETURNS TABLE (
 AS 'MODULE_PATHNAME', 'athena_calc_activity'
 LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10;
 COMMENT ON FUNCTION athena_calc.activity() IS
-	'What the backends of this cluster are waiting for at Athena; what others wait for is shown to members of pg_read_all_stats. It needs shared_preload_libraries.';
+	'What the backends of this cluster are waiting for at Athena: calculations, or sessions to become IDLE. What others wait for is shown to members of pg_read_all_stats. It needs shared_preload_libraries.';
 
 CREATE VIEW athena_calc.activity AS
 	SELECT a.pid, d.datname, r.rolname AS usename, a.calculation_execution_id, a.session_id, a.state, a.since
@@ -472,42 +472,42 @@ RETURNS SETOF athena_calc.s3_object
 AS 'MODULE_PATHNAME', 'athena_calc_s3_list_objects'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 100;
 COMMENT ON FUNCTION athena_calc.s3_list_objects(text, int) IS
-	'The objects whose URIs begin with that one, in the order of their keys. https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html';
+	'The objects whose URIs begin with uri: a folder with a / at its end, the beginning of names without, or a whole bucket (s3://bucket). They come in the order of their keys. https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html';
 
 CREATE FUNCTION athena_calc.s3_get_object(uri text)
 RETURNS bytea
 AS 'MODULE_PATHNAME', 'athena_calc_s3_get_object'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION athena_calc.s3_get_object(text) IS
-	'What an object holds, within athena_calc.max_response_size. https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html';
+	'What an object holds, byte by byte. Its size is bounded by athena_calc.max_response_size. https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html';
 
 CREATE FUNCTION athena_calc.s3_put_object(uri text, content bytea)
 RETURNS text
 AS 'MODULE_PATHNAME', 'athena_calc_s3_put_object'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION athena_calc.s3_put_object(text, bytea) IS
-	'Writes an object, in place of what was there; its ETag. It is not undone by ROLLBACK. https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html';
+	'Writes an object, in place of what was there, and gives its ETag, with the quotes that S3 puts around it. It is not undone by ROLLBACK. https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html';
 
 CREATE FUNCTION athena_calc.s3_put_object(uri text, content text)
 RETURNS text
 AS 'MODULE_PATHNAME', 'athena_calc_s3_put_text'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION athena_calc.s3_put_object(text, text) IS
-	'Writes an object of text, in UTF-8, in place of what was there; its ETag. It is not undone by ROLLBACK. https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html';
+	'Writes an object, in place of what was there, and gives its ETag, with the quotes that S3 puts around it. Text is written in UTF-8. It is not undone by ROLLBACK. https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html';
 
 CREATE FUNCTION athena_calc.s3_delete_objects(uri text)
 RETURNS bigint
 AS 'MODULE_PATHNAME', 'athena_calc_s3_delete_objects'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION athena_calc.s3_delete_objects(text) IS
-	'Deletes an object, or with a / at the end of the URI all under that folder, never a whole bucket; how many. It is not undone by ROLLBACK. https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html';
+	'Deletes one object, or with a / at the end of uri all objects under that folder, and tells how many. Never a whole bucket. It is not undone by ROLLBACK. https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html';
 
 CREATE FUNCTION athena_calc.copy_to_s3(query text, uri text, format text DEFAULT 'csv', options jsonb DEFAULT '{}')
 RETURNS bigint
 AS 'MODULE_PATHNAME', 'athena_calc_copy_to_s3'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION athena_calc.copy_to_s3(text, text, text, jsonb) IS
-	'Writes the rows of a query to an object, or with a / at the end of the URI to objects of a folder, as csv, text, binary or json; how many rows. The query runs with the rights of the caller. Options are those of COPY TO, overwrite, compression and max_object_size. Nothing is visible until all is written; it is not undone by ROLLBACK.';
+	'Writes the rows of a query to an object, or to the objects of a folder, and tells how many rows. It is a folder with a / at the end of the URI. The format is csv, text, binary or json (JSON Lines). The query runs with the rights of the caller. Options are those of COPY TO, overwrite, compression and max_object_size. Nothing is visible until all is written; it is not undone by ROLLBACK.';
 
 --
 -- Between tables and S3
@@ -524,7 +524,7 @@ RETURNS bigint
 AS 'MODULE_PATHNAME', 'athena_calc_copy_from_s3'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION athena_calc.copy_from_s3(regclass, text, text[], text, jsonb) IS
-	'Copies an object, or with a / at the end of the URI every data object under that folder, into a table, each by a COPY FROM of its own, all rows or none; how many rows. The format is csv, text, binary or json (JSON Lines); options are those of COPY FROM by name. https://www.postgresql.org/docs/current/sql-copy.html';
+	'Copies an object, or every data object under a folder, into a table, and tells how many rows. It is a folder with a / at the end of the URI. Each object is read by a COPY FROM of its own: all rows of all of them, or none. The format is csv, text, binary or json (JSON Lines); options are those of COPY FROM by name. https://www.postgresql.org/docs/current/sql-copy.html';
 
 --
 -- Accounts, and what is wrong with a set-up
@@ -535,18 +535,18 @@ RETURNS void
 AS 'MODULE_PATHNAME', 'athena_calc_validator'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION athena_calc.validator(text[], oid) IS
-	'Checks the options of servers and user mappings: called by CREATE and ALTER SERVER and USER MAPPING.';
+	'Checks the options of servers and user mappings. PostgreSQL calls it for CREATE and ALTER SERVER and USER MAPPING.';
 
 CREATE FOREIGN DATA WRAPPER athena_calc NO HANDLER VALIDATOR athena_calc.validator;
 COMMENT ON FOREIGN DATA WRAPPER athena_calc IS
-	'Servers are AWS accounts, regions and endpoints that athena_calc.server chooses; user mappings have keys and roles. There are no foreign tables.';
+	'A foreign server is an account, a region or an endpoint by name; a user mapping is whose credentials are used there. athena_calc.server chooses the server. There are no foreign tables.';
 
 CREATE FUNCTION athena_calc.check_setup(work_group text DEFAULT NULL)
 RETURNS TABLE ("check" text, ok boolean, detail text)
 AS 'MODULE_PATHNAME', 'athena_calc_check_setup'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 13;
 COMMENT ON FUNCTION athena_calc.check_setup(text) IS
-	'What is right and what is wrong with libraries, settings, credentials, endpoint, clock and work group: a row for each check, ok NULL for what could not be checked. It shows no secret and raises no error for what it checks.';
+	'Looks at everything that a call of the current user''s needs, one row each. What is right and what is wrong with libraries, settings, credentials, endpoint, clock and work group; ok is NULL for what could not be checked. It shows no secret and raises no error for what it checks.';
 
 REVOKE ALL ON ALL ROUTINES IN SCHEMA athena_calc FROM PUBLIC;
 

@@ -297,6 +297,49 @@ is_deeply([ sort keys %view ], ['activity'], 'the schema has one view');
 my (undef, @view_columns) = table_under('doc/reference.md', 'Waiting and running', 'activity');
 is_deeply([ map { $_->[0] =~ s/`//gr . " $_->[1]" } @view_columns ], $view{activity}, 'its columns are in the reference');
 
+# Comments: what \df+ and \dT+ show begins as the reference does, and names the same page of AWS's.
+
+# What stands under a heading, without blocks.
+my %section;
+for my $line (grep { !defined $_->{fence} && !defined $_->{heading} } lines_of('doc/reference.md'))
+{
+	$section{ $line->{headings}[-1] } .= "$line->{text}\n" if @{ $line->{headings} };
+}
+
+# The first sentence of a text, without Markdown's marks.
+sub first_sentence
+{
+	my ($text) = @_;
+
+	$text =~ s/\[([^\]]*)\]\([^)]*\)/$1/g;
+	$text =~ tr/`//d;
+	$text =~ s/^\s+|\s+$//g;
+	$text =~ s/\s+/ /g;
+	return $text =~ /^(.*?\.)(?: |$)/ ? $1 : $text;
+}
+
+sub begins_as_documented
+{
+	my ($comment, $heading, $object) = @_;
+	my $text = $section{$heading} // '';
+	my ($named)      = $comment =~ m{(https://docs\.aws\.amazon\.com/\S+)$};
+	my ($documented) = $text    =~ m{AWS:\s+\[[^\]]+\]\((\S+?)\)};
+
+	is(first_sentence($comment), first_sentence($text), "$object: the comment begins as the reference");
+	is($named, $documented, 'and names the same page of AWS');
+}
+
+begins_as_documented($_->{comment}, $_->{name}, "function $_->{name}") for @functions;
+begins_as_documented($_->{comment}, $_->{name}, "$_->{kind} $_->{name}") for $catalog->query(q{
+	SELECT c.relname AS name, CASE c.relkind WHEN 'v' THEN 'view' ELSE 'type' END AS kind,
+		CASE c.relkind WHEN 'v' THEN obj_description(c.oid, 'pg_class') ELSE obj_description(c.reltype, 'pg_type') END AS comment
+	FROM pg_class AS c
+	WHERE c.relnamespace = 'athena_calc'::regnamespace AND c.relkind IN ('c', 'v')
+	ORDER BY c.relname});
+begins_as_documented(
+	$catalog->value(q{SELECT obj_description(oid, 'pg_foreign_data_wrapper') FROM pg_foreign_data_wrapper WHERE fdwname = 'athena_calc'}),
+	'Servers and user mappings', 'foreign-data wrapper athena_calc');
+
 # Settings: name, default, who may set it, and between which bounds
 
 my %setting =
