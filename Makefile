@@ -3,6 +3,7 @@
 #   make && make install        builds and installs, for the server of PG_CONFIG
 #   make installcheck           runs the regression tests in a running server
 #   make prove_installcheck     runs the TAP tests, each with a server and an emulator of its own
+#   make dist                   writes the release's archives, of what is committed
 #   scripts/check               runs all tests, from nothing
 
 EXTENSION = athena_calc
@@ -37,3 +38,12 @@ prove_installcheck:
 		PG_REGRESS='$(top_builddir)/src/test/regress/pg_regress' \
 		$(PROVE) -I test/perl -I $(top_srcdir)/src/test/perl $(PROVE_FLAGS) \
 		$(or $(PROVE_TESTS),$(wildcard test/t/*.pl))
+
+# META.json is where the version is from.
+RELEASE = $(EXTENSION)-$(shell sed -n 's/^   "version": "\(.*\)",$$/\1/p' $(srcdir)/META.json)
+
+.PHONY: dist
+dist:
+	for form in zip tar.gz; do \
+		git -C $(srcdir) archive --format=$$form --prefix=$(RELEASE)/ --output='$(CURDIR)/$(RELEASE)'.$$form HEAD || exit; \
+	done

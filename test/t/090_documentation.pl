@@ -454,6 +454,7 @@ ok(-e "$root/$meta->{provides}{athena_calc}{$_}", "META.json: the $_ exists") fo
 ok(length $meta->{$_}, "META.json has its $_") for qw(abstract maintainer license);
 is($meta->{name},                               'athena_calc', 'META.json: the name');
 is($meta->{'meta-spec'}{version},               '1.0.0',       'META.json: its form');
+is($meta->{release_status},                     'stable',      'META.json: what is released is stable');
 is($meta->{prereqs}{runtime}{requires}{PostgreSQL}, '14.0.0',  'META.json: the oldest PostgreSQL');
 like(read_text('README.md'), qr/PostgreSQL 14 to \d+/, 'is that of the README');
 
