@@ -173,7 +173,7 @@ use_server() {
 # Copies the checkout's files, without what was built, to a directory.
 copy_files() {
 	tar -C "$root" -cf - --exclude ./.git --exclude '*.o' --exclude '*.bc' --exclude '*.so' \
-		--exclude ./test/unit/build --exclude ./test/fuzz/build --exclude ./results --exclude ./tmp_check --exclude './regression.*' --exclude __pycache__ . | tar -C "$1" -xf -
+		--exclude ./test/unit/build --exclude ./test/fuzz/build --exclude ./results --exclude ./tmp_check --exclude './regression.*' --exclude './athena_calc-*.zip' --exclude './athena_calc-*.tar.gz' --exclude __pycache__ . | tar -C "$1" -xf -
 }
 
 # Copies the checkout to $work/main, for the server's user.
@@ -193,21 +193,27 @@ make_extension() {
 # What make is told beside, when it builds the extension.
 build_arguments=()
 
-# Builds the extension and installs it under $work/install; $work/extension.conf tells a server to look there,
-# before it looks into its own directories, where another build may be.
+# Builds the extension and installs it under $work/install, where servers then look for it.
 build_extension() {
 	local staging=$work/install
 	quietly make_extension -j "$(nproc)" "${build_arguments[@]}"
 	quietly make_extension install "DESTDIR=$staging" "${build_arguments[@]}"
+	use_extension "$staging" ||
+		quietly make_extension install "${build_arguments[@]}" # a server of somebody's own build: there is but its own directory
+}
+
+# Has $work/extension.conf tell a server to look under a directory, before it looks into its own directories, where another
+# build may be. Fails where a server cannot be told.
+use_extension() {
+	local staging=$1
 	: >"$work/extension.conf"
-	"${as_user[@]}" mkdir "$work/probe"
+	[ -d "$work/probe" ] || "${as_user[@]}" mkdir "$work/probe"
 	if server_knows extension_destdir; then # Debian's own, before 18
 		echo "extension_destdir = '$staging'" >"$work/extension.conf"
 	elif server_knows extension_control_path; then # 18 and later
 		echo "extension_control_path = '$staging$("$PG_CONFIG" --sharedir):\$system'" >"$work/extension.conf"
 	else
-		quietly make_extension install "${build_arguments[@]}" # a server of somebody's own build: there is but its own directory
-		return
+		return 1
 	fi
 	echo "dynamic_library_path = '$staging$("$PG_CONFIG" --pkglibdir):\$libdir'" >>"$work/extension.conf"
 }

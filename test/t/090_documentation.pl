@@ -450,6 +450,7 @@ is($minor_version, $control_version, 'the version of META.json is that of the ex
 is($newest_version, $meta->{version}, 'and the newest of CHANGELOG.md');
 is($catalog->value(q{SELECT extversion FROM pg_extension WHERE extname = 'athena_calc'}), $control_version, 'and what is installed');
 is($meta->{provides}{athena_calc}{version}, $meta->{version}, 'and what is provided');
+like(read_text('debian/changelog'), qr/^athena-calc \(\Q$meta->{version}\E-\d/, 'and the newest of debian/changelog');
 ok(-e "$root/$meta->{provides}{athena_calc}{$_}", "META.json: the $_ exists") for qw(file docfile);
 ok(length $meta->{$_}, "META.json has its $_") for qw(abstract maintainer license);
 is($meta->{name},                               'athena_calc', 'META.json: the name');
