@@ -34,7 +34,8 @@ sub answer_all
 
 # 200 calculations, each answer 50 ms away
 
-$athena->emulator_settings(delay_seconds => 0.05);
+my $delay = patient(0.05);
+$athena->emulator_settings(delay_seconds => $delay);
 for my $concurrency (32, 7, 1)
 {
 	my $count = $concurrency == 1 ? 5 : 200;
@@ -52,7 +53,7 @@ for my $concurrency (32, 7, 1)
 	is($log->{max_in_flight}, $concurrency, 'so many at once, and no more');
 	is(uniq(map { $_->{connection} } @{ $log->{requests} }), $concurrency, 'on so many connections');
 	# Twice what the waiting takes at least is what a loaded machine may need; one by one it would be 10 s.
-	cmp_ok($took, '<', patient(2) * 0.05 * ($count / $concurrency + 1), 'in the time that takes');
+	cmp_ok($took, '<', 2 * $delay * ($count / $concurrency + 1), 'in the time that takes');
 }
 $athena->query('RESET athena_calc.max_concurrency');
 $athena->emulator_settings(delay_seconds => 0);
@@ -81,7 +82,7 @@ my %faults = (
 	37 => [ { error => 'TooManyRequestsException' },                      'TooManyRequestsException', 2 ],
 	41 => [ { error => 'SomethingNewException' },                         'SomethingNewException',   1 ]);
 my @ids = ids(50);
-$athena->query(q{SET athena_calc.max_attempts = 2; SET athena_calc.request_timeout = '500ms';
+$athena->query('SET athena_calc.max_attempts = 2; SET athena_calc.request_timeout = ' . patient(500) . q{;
 	SET athena_calc.max_response_size = '64kB'});
 $athena->clear_log;
 $athena->faults(map {

@@ -24,7 +24,13 @@ sub backend
 	my ($front, %settings) = @_;
 	my $db = $athena->connect;
 
-	%settings = (endpoint_url => $front->url, ca_bundle => $front->authority, max_concurrency => 50, %settings);
+	%settings = (
+		endpoint_url    => $front->url,
+		ca_bundle       => $front->authority,
+		max_concurrency => 50,
+		connect_timeout => patient(3) . 's',
+		request_timeout => patient(30) . 's',
+		%settings);
 	$db->query("SET athena_calc.$_ = '$settings{$_}'") foreach sort keys %settings;
 	return $db;
 }
@@ -117,7 +123,7 @@ sub get_to_know
 }
 
 get_to_know($front);
-$db = backend($front, request_timeout => '500ms', max_attempts => 1, max_response_size => '1kB');
+$db = backend($front, request_timeout => patient(500) . 'ms', max_attempts => 1, max_response_size => '1kB');
 $athena->faults(
 	{ operation => 'GetCalculationExecutionStatus', hang => \1 },
 	{ operation => 'GetCalculationExecutionStatus', body => '{"x": "' . 'x' x 5000 . '"}' },
