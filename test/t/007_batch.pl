@@ -172,7 +172,7 @@ is($athena->row($batch, array($id))->{state}, 'COMPLETED', 'and the next batch w
 # Few descriptors: requests wait for one, they do not fail for want of it
 
 my $small = AthenaCalc::Test->new(name => 'small', conf => "max_files_per_process = 64\nathena_calc.max_concurrency = 1000");
-$small->fault(operation => 'GetCalculationExecutionStatus', times => undef, delay => 0.02,
+$small->fault(operation => 'GetCalculationExecutionStatus', times => undef, delay => patient(0.02),
 	body => '{"Status": {"State": "COMPLETED"}}');
 @rows = $small->query($batch, array(ids(500)));
 is(scalar(grep { defined $_->{state} } @rows), 500, 'all come with max_files_per_process = 64 and max_concurrency = 1000');

@@ -123,7 +123,7 @@ is_wrong('nobody listens', { endpoint_url => "http://127.0.0.1:$port", max_attem
 is_wrong('a name that is none', { endpoint_url => 'http://nowhere.invalid', max_attempts => 1 },
 	{ connection => qr/Check the endpoint/ }, \@of_answer);
 $athena->fault(operation => '*', hang => \1);
-is_wrong('nobody answers', { request_timeout => '100ms', max_attempts => 1 },
+is_wrong('nobody answers', { request_timeout => patient(100) . 'ms', max_attempts => 1 },
 	{ connection => qr/request_timeout/ }, \@of_answer);
 for my $answer (
 	{ status => 200, headers => { 'Content-Type' => 'text/html' }, body => '<html>Welcome</html>' },
