@@ -180,7 +180,7 @@ for my $wait (
 	[ 'a session of its own', '',                          sub { $athena->emulator_settings(session_start_seconds => 60) } ],
 	[ 'one of a name',        q{, session_name => 'slow'}, sub { } ],
 	[ 'its turn',             ", '$session'",
-		sub { $athena->emulator_settings(session_start_seconds => 0); $athena->start_calculation($session, 'import time; time.sleep(4)') } ])
+		sub { $athena->emulator_settings(session_start_seconds => 0); $athena->start_calculation($session, 'import time; time.sleep(' . patient(4) . ')') } ])
 {
 	my ($what, $arguments, $begin) = @$wait;
 
