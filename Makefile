@@ -7,7 +7,7 @@
 #   scripts/check               runs all tests, from nothing
 
 EXTENSION = athena_calc
-DATA = athena_calc--1.0.sql
+DATA = $(sort $(wildcard athena_calc--*.sql))
 MODULE_big = athena_calc
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 

@@ -22,6 +22,13 @@ sql_raise_mismatch(void)
 }
 
 void
+sql_expect_arguments(FunctionCallInfo fcinfo, int count)
+{
+	if (PG_NARGS() != count)
+		sql_raise_mismatch();
+}
+
+void
 sql_require(FunctionCallInfo fcinfo, int argument, const char *name)
 {
 	if (PG_ARGISNULL(argument))

@@ -20,6 +20,12 @@ typedef struct SqlRows
 /* Throws 55000: the library is newer or older than the SQL declarations. */
 pg_noreturn extern void sql_raise_mismatch(void);
 
+/*
+ * Throws 55000 unless SQL declares the function with so many arguments. Every function begins with it: what an older or newer
+ * script does not declare is not there to be read.
+ */
+extern void sql_expect_arguments(FunctionCallInfo fcinfo, int count);
+
 /* Throws 22004 where an argument is NULL. */
 extern void sql_require(FunctionCallInfo fcinfo, int argument, const char *name);
 

@@ -196,6 +196,7 @@ athena_calc_activity(PG_FUNCTION_ARGS)
 	SqlRows sink;
 	bool may_read_all = has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS);
 
+	sql_expect_arguments(fcinfo, 0);
 	if (activities == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

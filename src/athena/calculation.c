@@ -166,6 +166,7 @@ athena_calc_wait_for_calculation(PG_FUNCTION_ARGS)
 	Datum id;
 	WaitedCalculation *calculation;
 
+	sql_expect_arguments(fcinfo, 2);
 	sql_require(fcinfo, 0, "calculation_execution_id");
 	id = PG_GETARG_DATUM(0);
 	poll_begin(&poll, get_timeout(fcinfo));
@@ -192,11 +193,13 @@ athena_calc_wait_for_calculations(PG_FUNCTION_ARGS)
 {
 	Poll poll;
 	Datum *ids;
-	int count = sql_get_ids(fcinfo, 0, "calculation_execution_ids", &ids);
+	int count;
 	WaitedCalculation *calculations;
 	SqlRows sink;
 	int left;
 
+	sql_expect_arguments(fcinfo, 2);
+	count = sql_get_ids(fcinfo, 0, "calculation_execution_ids", &ids);
 	sql_open_rows(fcinfo, CALCULATION_COLUMNS + 2, &sink);
 	poll_begin(&poll, get_timeout(fcinfo));
 	if (count == 0)

@@ -10,8 +10,7 @@ static void
 get_arguments(FunctionCallInfo fcinfo, const AthenaOperation *operation, NullableDatum *arguments)
 {
 	/* A function may take more than its operation, at the end. */
-	if (PG_NARGS() < operation->argument_count)
-		sql_raise_mismatch();
+	Assert(PG_NARGS() >= operation->argument_count);
 	memcpy(arguments, fcinfo->args, sizeof(NullableDatum) * operation->argument_count);
 }
 

@@ -34,12 +34,13 @@
 	}
 
 /* The SQL function athena_calc.<sql_name>, which returns what function_<returns> says. */
-#define OPERATION_FUNCTION(sql_name, returns, operation)           \
-	ATHENA_CALC_FUNCTION(athena_calc_##sql_name);                  \
-	Datum athena_calc_##sql_name(PG_FUNCTION_ARGS)                 \
-	{                                                              \
-		return function_##returns(fcinfo, &operation_##operation); \
-	}                                                              \
+#define OPERATION_FUNCTION(sql_name, returns, operation)                    \
+	ATHENA_CALC_FUNCTION(athena_calc_##sql_name);                           \
+	Datum athena_calc_##sql_name(PG_FUNCTION_ARGS)                          \
+	{                                                                       \
+		sql_expect_arguments(fcinfo, operation_##operation.argument_count); \
+		return function_##returns(fcinfo, &operation_##operation);          \
+	}                                                                       \
 	extern Datum athena_calc_##sql_name(PG_FUNCTION_ARGS)
 
 /* Hints */
@@ -308,9 +309,11 @@ athena_calc_start_calculation_execution(PG_FUNCTION_ARGS)
 {
 	const int params = START_CALCULATION_ARGUMENTS;
 	const int code_s3_uri = START_CALCULATION_ARGUMENTS + 1;
-	NullableDatum code = fcinfo->args[START_CALCULATION_CODE_BLOCK];
+	NullableDatum code;
 
+	sql_expect_arguments(fcinfo, START_CALCULATION_ARGUMENTS + 2);
 	sql_require(fcinfo, START_CALCULATION_SESSION_ID, "session_id");
+	code = fcinfo->args[START_CALCULATION_CODE_BLOCK];
 	fcinfo->args[START_CALCULATION_CODE_BLOCK].value =
 		code_prepare(code, fcinfo->args[params], fcinfo->args[code_s3_uri]);
 	fcinfo->args[START_CALCULATION_CODE_BLOCK].isnull = false;
@@ -340,6 +343,7 @@ athena_calc_invoke(PG_FUNCTION_ARGS)
 	char *operation;
 	Jsonb *request;
 
+	sql_expect_arguments(fcinfo, 2);
 	for (int i = 0; i < 2; i++)
 	{
 		if (PG_ARGISNULL(i))

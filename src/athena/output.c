@@ -10,6 +10,7 @@
 #include "mb/pg_wchar.h"
 #include "s3/list.h"
 #include "s3/object.h"
+#include "sql.h"
 #include "utils/builtins.h"
 
 /* A character of UTF-8 that was cut in two leaves at most this many bytes of its end. */
@@ -71,11 +72,13 @@ as_text(S3Content *content)
 static Datum
 return_output(FunctionCallInfo fcinfo, const char *member)
 {
-	int max_bytes = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1);
+	int max_bytes;
 	const char *location;
 	S3Uri uri;
 	S3Content content;
 
+	sql_expect_arguments(fcinfo, 2);
+	max_bytes = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1);
 	if (!PG_ARGISNULL(1) && max_bytes < 1)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("argument \"max_bytes\" must be at least 1"),
@@ -175,9 +178,11 @@ ATHENA_CALC_FUNCTION(athena_calc_calculation_result);
 Datum
 athena_calc_calculation_result(PG_FUNCTION_ARGS)
 {
-	const char *location = get_location(fcinfo->args, "Result.ResultS3Uri");
+	const char *location;
 	ResultReading reading;
 
+	sql_expect_arguments(fcinfo, 1);
+	location = get_location(fcinfo->args, "Result.ResultS3Uri");
 	if (location == NULL)
 		PG_RETURN_NULL();
 	if (!s3_uri_parse(location, &reading.uri))

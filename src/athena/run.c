@@ -356,6 +356,7 @@ athena_calc_run_calculation(PG_FUNCTION_ARGS)
 	SqlRows sink;
 	Run *run = palloc(sizeof(Run));
 
+	sql_expect_arguments(fcinfo, RUN_ARGUMENTS);
 	sql_open_rows(fcinfo, CALCULATION_COLUMNS, &sink);
 	run_calculation(fcinfo, run, false);
 	sql_put_row(run->calculation->last.values, run->calculation->last.nulls, &sink);
@@ -380,6 +381,24 @@ check_can_commit(FunctionCallInfo fcinfo)
 		 errhint("Use SELECT * FROM athena_calc.run_calculation(...) here.")));
 }
 
+/*
+ * The only column of the row that CALL gives: a calculation_execution, whose own columns are `row`, to be released. Both are
+ * the transaction's.
+ */
+static TupleDesc
+look_up_result(FunctionCallInfo fcinfo, TupleDesc *row)
+{
+	TupleDesc descriptor;
+
+	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE ||
+		descriptor->natts != 1)
+		sql_raise_mismatch();
+	*row = lookup_rowtype_tupdesc(TupleDescAttr(descriptor, 0)->atttypid, -1);
+	if ((*row)->natts != CALCULATION_COLUMNS)
+		sql_raise_mismatch();
+	return descriptor;
+}
+
 /* CALL run(…, INOUT result calculation_execution) */
 ATHENA_CALC_FUNCTION(athena_calc_run);
 Datum
@@ -393,7 +412,11 @@ athena_calc_run(PG_FUNCTION_ARGS)
 	bool null = false;
 	Run *run;
 
+	sql_expect_arguments(fcinfo, RUN_ARGUMENTS + 1);
 	check_can_commit(fcinfo);
+	/* Nothing is started whose row could not be given. */
+	look_up_result(fcinfo, &row);
+	ReleaseTupleDesc(row);
 	/* What lasts longer than a transaction; PortalContext is there as long as CALL is. */
 	context = AllocSetContextCreate(PortalContext, "athena_calc run", ALLOCSET_DEFAULT_SIZES);
 	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
@@ -404,10 +427,7 @@ athena_calc_run(PG_FUNCTION_ARGS)
 	SPI_finish();
 	MemoryContextSwitchTo(before);
 
-	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE ||
-		descriptor->natts != 1)
-		elog(ERROR, "athena_calc.run is not declared as it should be");
-	row = lookup_rowtype_tupdesc(TupleDescAttr(descriptor, 0)->atttypid, -1);
+	descriptor = look_up_result(fcinfo, &row);
 	value = HeapTupleGetDatum(
 		heap_form_tuple(row, run->calculation->last.values, run->calculation->last.nulls));
 	ReleaseTupleDesc(row);

@@ -346,6 +346,7 @@ athena_calc_wait_for_session(PG_FUNCTION_ARGS)
 	Poll poll;
 	SessionRow row;
 
+	sql_expect_arguments(fcinfo, 2);
 	sql_require(fcinfo, 0, "session_id");
 	get_timeout(fcinfo, 1, &timeout);
 	poll_begin(&poll, timeout);
@@ -363,6 +364,7 @@ athena_calc_acquire_session(PG_FUNCTION_ARGS)
 	Poll poll;
 	char *id;
 
+	sql_expect_arguments(fcinfo, 4);
 	get_timeout(fcinfo, 3, &timeout);
 	poll_begin(&poll, timeout);
 	id = session_acquire(&poll, fcinfo->args[0], fcinfo->args[1], fcinfo->args[2]);

@@ -426,6 +426,7 @@ athena_calc_check_setup(PG_FUNCTION_ARGS)
 {
 	Setup setup = {0};
 
+	sql_expect_arguments(fcinfo, 1);
 	sql_open_rows(fcinfo, 3, &setup.sink);
 	if (!PG_ARGISNULL(0))
 		setup.work_group = text_to_cstring(PG_GETARG_TEXT_PP(0));

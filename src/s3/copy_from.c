@@ -308,6 +308,7 @@ athena_calc_copy_from_s3(PG_FUNCTION_ARGS)
 							   COPY_OPTION_FORMAT(COPY_OPTION_JSON), &copy->ignore_unknown}};
 	size_t length;
 
+	sql_expect_arguments(fcinfo, 5);
 	sql_require(fcinfo, 0, "target");
 	sql_require(fcinfo, 1, "uri");
 	if (!s3_uri_parse_prefix(text_to_cstring(PG_GETARG_TEXT_PP(1)), &copy->uri))

@@ -481,6 +481,7 @@ athena_calc_copy_to_s3(PG_FUNCTION_ARGS)
 	uint64 rows = 0;
 	int level;
 
+	sql_expect_arguments(fcinfo, 4);
 	read_arguments(fcinfo, to);
 	to->object_memory =
 		AllocSetContextCreate(CurrentMemoryContext, "athena_calc object", ALLOCSET_DEFAULT_SIZES);

@@ -65,6 +65,7 @@ athena_calc_s3_list_objects(PG_FUNCTION_ARGS)
 	S3Uri prefix;
 	int64 max_results;
 
+	sql_expect_arguments(fcinfo, 2);
 	sql_require(fcinfo, 0, "uri");
 	if (!s3_uri_parse_prefix(text_to_cstring(PG_GETARG_TEXT_PP(0)), &prefix))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -90,6 +91,7 @@ athena_calc_s3_get_object(PG_FUNCTION_ARGS)
 	S3Content content;
 	bytea *result;
 
+	sql_expect_arguments(fcinfo, 1);
 	get_object_uri(fcinfo, OBJECT_HINT, &uri);
 	s3_get_object(&uri, 0, &content);
 	result = palloc(VARHDRSZ + content.length);
@@ -106,6 +108,7 @@ athena_calc_s3_put_object(PG_FUNCTION_ARGS)
 	S3Uri uri;
 	bytea *content;
 
+	sql_expect_arguments(fcinfo, 2);
 	get_object_uri(fcinfo, OBJECT_HINT, &uri);
 	sql_require(fcinfo, 1, "content");
 	content = PG_GETARG_BYTEA_PP(1);
@@ -122,6 +125,7 @@ athena_calc_s3_put_text(PG_FUNCTION_ARGS)
 	text *content;
 	char *utf8;
 
+	sql_expect_arguments(fcinfo, 2);
 	get_object_uri(fcinfo, OBJECT_HINT, &uri);
 	sql_require(fcinfo, 1, "content");
 	content = PG_GETARG_TEXT_PP(1);
@@ -157,6 +161,7 @@ athena_calc_s3_delete_objects(PG_FUNCTION_ARGS)
 {
 	S3Uri uri;
 
+	sql_expect_arguments(fcinfo, 1);
 	get_object_uri(fcinfo, DELETE_HINT, &uri);
 	if (uri.key[strlen(uri.key) - 1] == '/')
 		PG_RETURN_INT64(delete_folder(&uri));

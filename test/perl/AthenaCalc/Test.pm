@@ -71,7 +71,7 @@ A server and an emulator. name: another one for each node of a test. conf: furth
 last of a name counts. emulator: further options of its command line. preload => 0 leaves the library out of
 shared_preload_libraries. settings: {} of athena_calc's, beside or in place of those of the emulator, undef for none
 of a name. environment: {} of the server's. Both may be a sub that gives them for the emulator's URL and the server's
-home directory.
+home directory. install_path: where another PostgreSQL is, as PostgreSQL::Test::Cluster takes it.
 
 =cut
 
@@ -79,7 +79,7 @@ sub new
 {
 	my ($class, %options) = @_;
 	my $emulator = AthenaCalc::Emulator->new(tls => $options{tls}, options => $options{emulator});
-	my $node = PostgreSQL::Test::Cluster->new($options{name} // 'main');
+	my $node = PostgreSQL::Test::Cluster->new($options{name} // 'main', install_path => $options{install_path});
 	my ($port, $scheme) = ($emulator->port, $options{tls} ? 'https' : 'http');
 	my %settings = (
 		access_key_id     => ACCESS_KEY,
@@ -101,18 +101,41 @@ sub new
 	local $ENV{HOME} = $home;
 	local @ENV{ keys %$environment } = values %$environment;
 
-	$node->init;
-	$node->append_conf('postgresql.conf', join "\n",
-		"timezone = 'UTC'",
-		"shared_preload_libraries = '" . (($options{preload} // 1) ? 'athena_calc' : '') . "'",
-		(map { "athena_calc.$_ = '$settings{$_}'" } sort keys %settings),
-		$options{conf} // '');
+	my $conf = join "\n",
+	  "timezone = 'UTC'",
+	  "shared_preload_libraries = '" . (($options{preload} // 1) ? 'athena_calc' : '') . "'",
+	  (map { "athena_calc.$_ = '$settings{$_}'" } sort keys %settings);
+	my $self = bless { emulator => $emulator, node => $node, settings => \%settings, home => $home, conf => $conf }, $class;
+
+	$self->_init_node($node, %options);
 	$node->start;
-
-	my $self = bless { emulator => $emulator, node => $node, settings => \%settings, home => $home }, $class;
-
 	$self->query('CREATE EXTENSION athena_calc');
 	return $self;
+}
+
+=item $athena->further_node($name, conf => '', init => [], install_path => ...)
+
+A node that is configured as the first one is, of which it knows nothing: not started, without the extension. init: further
+arguments of initdb.
+
+=cut
+
+sub further_node
+{
+	my ($self, $name, %options) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name, install_path => $options{install_path});
+
+	$self->_init_node($node, %options);
+	return $node;
+}
+
+sub _init_node
+{
+	my ($self, $node, %options) = @_;
+
+	$node->init(extra => $options{init} // []);
+	$node->append_conf('postgresql.conf', "$self->{conf}\n" . ($options{conf} // ''));
+	return;
 }
 
 =item $athena->node, $athena->emulator, $athena->setting($name), $athena->home
