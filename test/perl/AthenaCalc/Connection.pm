@@ -160,19 +160,27 @@ sub send
 	$sql = encode('UTF-8', $sql);
 	if (@parameters)
 	{
-		my $values = join '', map { defined $_ ? pack('N/a*', encode('UTF-8', $_)) : pack('N', 0xFFFFFFFF) } @parameters;
-
 		$self->_write("\0$sql\0" . pack('n', 0), 'P');
-		$self->_write("\0\0" . pack('n n', 0, scalar @parameters) . $values . pack('n', 0), 'B');
-		$self->_write("P\0", 'D');
-		$self->_write("\0" . pack('N', 0), 'E');
-		$self->_write('', 'S');
+		$self->_execute('', @parameters);
 	}
 	else
 	{
 		$self->_write("$sql\0", 'Q');
 	}
 	return $self;
+}
+
+# Binds and executes a statement that was parsed under a name.
+sub _execute
+{
+	my ($self, $name, @parameters) = @_;
+	my $values = join '', map { defined $_ ? pack('N/a*', encode('UTF-8', $_)) : pack('N', 0xFFFFFFFF) } @parameters;
+
+	$self->_write("\0$name\0" . pack('n n', 0, scalar @parameters) . $values . pack('n', 0), 'B');
+	$self->_write("P\0", 'D');
+	$self->_write("\0" . pack('N', 0), 'E');
+	$self->_write('', 'S');
+	return;
 }
 
 sub finish
@@ -228,6 +236,33 @@ sub finish
 	}
 }
 
+=item $db->prepare($name, $sql), $db->execute($name, @parameters)
+
+A statement under a name, as drivers prepare it (not as PREPARE does), and its rows as a list of lists. Both die when they fail.
+
+=cut
+
+sub prepare
+{
+	my ($self, $name, $sql) = @_;
+
+	$self->_write("$name\0$sql\0" . pack('n', 0), 'P');
+	$self->_write('', 'S');
+	my $error = $self->finish->{error};
+	croak "$error->{sqlstate}: $error->{message}" if $error;
+	return;
+}
+
+sub execute
+{
+	my ($self, $name, @parameters) = @_;
+
+	$self->_execute($name, @parameters);
+	my $result = $self->finish;
+	croak "$result->{error}{sqlstate}: $result->{error}{message}" if $result->{error};
+	return @{ $result->{rows} };
+}
+
 =item $db->notices
 
 The messages of all notices and warnings of the last statement.
@@ -279,9 +314,9 @@ sub cancel
 	return;
 }
 
-=item $db->close
+=item $db->close, $db->vanish
 
-Ends the backend.
+Ends the backend; leaves it without a word, as a client that crashes.
 
 =back
 
@@ -292,7 +327,14 @@ sub close
 	my ($self) = @_;
 
 	$self->_write('', 'X');
-	close $self->{socket};
+	return $self->vanish;
+}
+
+sub vanish
+{
+	my ($self) = @_;
+
+	CORE::close $self->{socket};
 	return;
 }
 
