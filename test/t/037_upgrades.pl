@@ -13,6 +13,7 @@ use File::Basename qw(basename dirname);
 use File::Copy qw(copy);
 use File::Path qw(make_path);
 use IPC::Run qw(run);
+use List::Util qw(uniq);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -48,14 +49,15 @@ sub by_version
 
 my @scripts  = map { basename($_, '.sql') =~ s/^athena_calc--//r } glob "$root/athena_calc--*.sql";
 my @versions = sort { by_version($a, $b) } grep { !/--/ } @scripts;
-my @upgrades = map { [ split /--/ ] } grep { /--/ } @scripts;
+my @upgrades = grep { /--/ } @scripts;
 my ($default) = slurp_file("$root/athena_calc.control") =~ /^default_version = '([^']+)'$/m;
 
 is($default, $versions[-1], 'the newest install script is the default version');
 for my $upgrade (@upgrades)
 {
-	is(scalar(grep { $_ eq $upgrade->[1] } @versions), 1, "@$upgrade[0] to @$upgrade[1]: that version has an install script");
+	is(scalar(grep { $upgrade =~ /--\Q$_\E$/ } @versions), 1, "$upgrade: the version has an install script, too");
 }
+
 my %fresh;
 
 # What a version is when it is made at once.
@@ -87,6 +89,7 @@ sub upgrade
 	$prepared->query("PREPARE engines AS $engines");
 	is($prepared->value('EXECUTE engines'), 2, "$from to $to: a backend calls");
 	my $id = $athena->start_calculation($session, 'import time; time.sleep(0.5)');
+	$athena->clear_log;
 	$waiting->send('SELECT state FROM athena_calc.wait_for_calculation($1)', $id);
 	$athena->wait_for_requests('GetCalculationExecution');
 	my $error = $db->error("ALTER EXTENSION athena_calc UPDATE TO '$to'");
@@ -99,9 +102,10 @@ sub upgrade
 	return $db;
 }
 
-for my $pair (@upgrades, map { [ $_, $default ] } grep { $_ ne $default } @versions)
+# Each step, and all the way from each version.
+for my $pair (uniq @upgrades, map { "$_--$default" } grep { $_ ne $default } @versions)
 {
-	my ($from, $to) = @$pair;
+	my ($from, $to) = split /--/, $pair;
 	my $db = upgrade($from, $to, 'from_' . "${from}_to_$to" =~ tr/./_/r);
 
 	is(differences(fresh($to), [ objects_of($db) ]), '', 'all is as if it had been made at once');

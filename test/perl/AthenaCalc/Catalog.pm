@@ -2,11 +2,11 @@ package AthenaCalc::Catalog;
 
 =head1 NAME
 
-AthenaCalc::Catalog - what an extension has put into the catalog, to be compared
+AthenaCalc::Catalog - what the extension has put into the catalog, to be compared
 
 =head1 SYNOPSIS
 
-  my @upgraded = objects_of($db, 'athena_calc');       # AthenaCalc::Connection
+  my @upgraded = objects_of($db);                      # AthenaCalc::Connection
   ...
   is(differences(\@upgraded, [ objects_of($other) ]), '', 'they are the same');
 
@@ -45,10 +45,9 @@ my $MEMBERS = q{
 # The object's own row, column by column. Expressions have OIDs in them; what they say is in the declarations below.
 my $ROW = q{
 	SELECT name || ': ' || attname || ': ' || CASE
-		WHEN attname ~ '(owner|namespace|lang)$' THEN regexp_replace(CASE
-			WHEN attname ~ 'owner$' THEN (value #>> '{}')::oid::regrole::text
-			WHEN attname ~ 'namespace$' THEN (value #>> '{}')::oid::regnamespace::text
-			ELSE (SELECT lanname FROM pg_language WHERE oid = (value #>> '{}')::oid)::text END, '^$', '-')
+		WHEN attname ~ 'owner$' THEN (value #>> '{}')::oid::regrole::text
+		WHEN attname ~ 'namespace$' THEN (value #>> '{}')::oid::regnamespace::text
+		WHEN attname ~ 'lang$' THEN (SELECT lanname FROM pg_language WHERE oid = (value #>> '{}')::oid)::text
 		WHEN jsonb_typeof(value) = 'array' THEN (SELECT jsonb_agg(e ORDER BY CASE WHEN attname ~ 'acl$' THEN e::text END, n)
 			FROM jsonb_array_elements(value) WITH ORDINALITY AS a (e, n))::text
 		ELSE value::text END
