@@ -20,7 +20,7 @@ emulator_url=
 packages=(gcc libc6-dev make libcurl4-openssl-dev libssl-dev libexpat1-dev zlib1g-dev libzstd-dev python3
 	postgresql-VERSION postgresql-server-dev-VERSION)
 test_packages=(clang clang-format shellcheck libipc-run-perl perl procps openssl python3-venv ca-certificates
-	locales-all postgresql-VERSION-cron)
+	locales-all pgbouncer postgresql-VERSION-cron)
 
 # Says what is being done, on standard error like every remark that is not a result.
 say() {
