@@ -130,6 +130,18 @@ client('a schema is restored', 0, @psql, '-d', 'schema_only', '-f', "$place/sche
 is(scalar($athena->requests), 0, 'nothing is sent');
 dumps_as($node, 'schema_only', $schema, 'it is the same', '--schema-only');
 
+# Rows alone go into tables that have their triggers.
+for my $case ([ 2, 'called for each row' ], [ 0, 'not called', '--disable-triggers' ])
+{
+	my ($requests, $name, @arguments) = @$case;
+
+	write_file("$place/rows", dump_of($node, 'sample', '--data-only', '--table=job', @arguments));
+	$athena->connect(dbname => 'schema_only')->query('TRUNCATE job');
+	$athena->clear_log;
+	client("rows are restored, @arguments", 0, @psql, '-d', 'schema_only', '-f', "$place/rows");
+	is(scalar($athena->requests), $requests, "a trigger is $name");
+}
+
 write_file("$place/unprivileged", dump_of($node, 'sample', '--no-privileges', '--no-owner'));
 new_database('no_privileges');
 client('without privileges it is restored', 0, @psql, '-d', 'no_privileges', '-f', "$place/unprivileged");

@@ -180,4 +180,20 @@ $etl->close;
 cancels('session');
 $pooler->stop;
 
+# 3. A client that is gone, without a pooler: as the server looks for that, or not
+
+for my $case ([ '100ms', 60, 1, 'is stopped' ], [ 0, 1, 0, 'comes to its end' ])
+{
+	my ($interval, $seconds, $stops, $name) = @$case;
+	my $db = $athena->connect;
+
+	$db->query("SET client_connection_check_interval = '$interval'");
+	$athena->clear_log;
+	$db->send('SELECT * FROM athena_calc.run_calculation($1)', "import time; time.sleep($seconds)");
+	$athena->wait_for_requests('GetCalculationExecution');
+	$db->vanish;
+	is(scalar($athena->wait_for_requests('TerminateSession')), 1, 'the session of a run without a client is terminated');
+	is(scalar($athena->requests('StopCalculationExecution')), $stops, "when the run $name");
+}
+
 done_testing();
