@@ -155,7 +155,7 @@ my @phases = (
 	{
 		name      => 'it waits its turn',
 		begin     => sub {
-			$athena->start_calculation($session, 'import time; time.sleep(3)');
+			$athena->start_calculation($session, 'import time; time.sleep(' . patient(3) . ')');
 			$athena->wait_for_session($session, 'BUSY');
 		},
 		arguments => '$$CODE$$, $$SESSION$$',
