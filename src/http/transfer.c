@@ -15,7 +15,6 @@
 #endif
 
 #include "http/descriptor.h"
-#include "http/wait.h"
 #include "utils/memutils.h"
 
 /* More than any service sends; what goes beyond is an attack on the backend's memory. */
@@ -228,7 +227,6 @@ set_constant_options(HttpTransfer *transfer)
 	curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
 #endif
 	descriptor_attach(easy, &transfer->no_descriptor);
-	http_wait_attach_easy(easy);
 
 	/* SIGALRM is PostgreSQL's. */
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);

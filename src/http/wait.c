@@ -29,8 +29,6 @@ static int sockets = -1;             /* the epoll descriptor with curl's sockets
 static bool cannot_watch = false;    /* a socket could not be added */
 static CURLMcode trouble = CURLM_OK; /* what kept curl from its work */
 static int64 curl_due = -1;          /* when curl's timer wants to act; -1 for never */
-static bool holds_signals = false;   /* whether they are blocked until curl has acted */
-static sigset_t signals_before;
 
 void
 http_wait_start(void)
@@ -108,33 +106,6 @@ timer_callback(CURLM *multi, long timeout_ms, void *unused)
 	return 0;
 }
 
-/*
- * curl is about to resolve a name, for which it may start a thread. That inherits the signal mask, and PostgreSQL's signal
- * handlers must run in the main thread alone.
- */
-static int
-resolver_callback(void *resolver, void *reserved, void *unused)
-{
-	sigset_t all;
-
-	(void) resolver;
-	(void) reserved;
-	(void) unused;
-	if (!holds_signals)
-	{
-		sigfillset(&all);
-		pthread_sigmask(SIG_SETMASK, &all, &signals_before);
-		holds_signals = true;
-	}
-	return 0;
-}
-
-void
-http_wait_attach_easy(CURL *easy)
-{
-	curl_easy_setopt(easy, CURLOPT_RESOLVER_START_FUNCTION, resolver_callback);
-}
-
 void
 http_wait_attach(CURLM *multi)
 {
@@ -185,12 +156,20 @@ act_on_sockets(CURLM *multi)
 	return count;
 }
 
-/* Lets curl act on its sockets, where there is something to read of them, and on its timer. Whether it had anything to do. */
+/*
+ * Lets curl act on its sockets, where there is something to read of them, and on its timer. Whether it had anything to do. It
+ * may start a thread that resolves a name; the thread inherits the signal mask, and PostgreSQL's signal handlers
+ * must run in the main thread alone.
+ */
 static bool
 act(CURLM *multi, bool on_sockets)
 {
+	sigset_t all;
+	sigset_t before;
 	bool acted = false;
 
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
 	if (on_sockets)
 		acted = act_on_sockets(multi) > 0;
 	if (curl_due >= 0 && curl_due <= http_now())
@@ -199,11 +178,7 @@ act(CURLM *multi, bool on_sockets)
 		act_on(multi, CURL_SOCKET_TIMEOUT, 0);
 		acted = true;
 	}
-	if (holds_signals)
-	{
-		holds_signals = false;
-		pthread_sigmask(SIG_SETMASK, &signals_before, NULL);
-	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return acted;
 }
 

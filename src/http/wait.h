@@ -18,9 +18,6 @@ extern void http_wait_start(void);
 /* Connects a new multi handle to the set. */
 extern void http_wait_attach(CURLM *multi);
 
-/* Has an easy handle tell when it resolves names. */
-extern void http_wait_attach_easy(CURL *easy);
-
 /*
  * Waits until there is something to do, `due` (on http_now()'s clock; -1 for never) has come, or an
  * interrupt is pending, and lets curl act. Throws what CHECK_FOR_INTERRUPTS throws, and 53000 where the

@@ -9,7 +9,6 @@
 #include "aws/credentials.h"
 #include "aws/process.h"
 #include "http/descriptor.h"
-#include "http/wait.h"
 #include "http/http.h"
 #include "nodes/pg_list.h"
 #include "settings.h"
@@ -353,10 +352,4 @@ descriptor_attach(CURL *easy, bool *refused)
 {
 	(void) easy;
 	(void) refused;
-}
-
-void
-http_wait_attach_easy(CURL *easy)
-{
-	(void) easy;
 }

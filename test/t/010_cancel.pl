@@ -185,16 +185,16 @@ foreach my $phase (@phases)
 	}
 }
 
-# A signal that comes to the thread that resolves a name would be handled in it, beside the server's own.
+# A signal that comes to a thread that resolves a name would be handled in it, beside the server's own.
 SKIP:
 {
-	skip 'no C compiler', 3 unless $has_resolver;
+	skip 'no C compiler', 2 unless $has_resolver;
 	my $db = begin_phase($phases[0]);
 	my ($pid, @masks) = $db->pid;
 
 	# Valgrind blocks them all, and gives them to the program itself.
-	skip 'a tool has signals of its own', 3 unless readlink("/proc/$pid/exe") =~ m{/postgres$};
-	my $takes_cancel = sub { return !(hex($_[0]) >> (SIGINT - 1) & 1) };
+	skip 'a tool has signals of its own', 2 unless readlink("/proc/$pid/exe") =~ m{/postgres$};
+	my $takes_cancel = sub { return !(hex(substr $_[0], -8) >> (SIGINT - 1) & 1) };
 
 	$athena->wait_until(
 		sub {
@@ -203,9 +203,9 @@ SKIP:
 			return @masks > 1;
 		},
 		'a thread resolved the name');
-	is(scalar @masks, 2, 'one thread resolves a name');
-	ok($takes_cancel->($masks[0]), 'the backend takes a cancel');
-	ok(!$takes_cancel->($masks[1]), 'and the thread does not');
+	my $backend = shift @masks;
+	ok($takes_cancel->($backend), 'the backend takes a cancel while a name is resolved');
+	is(scalar(grep { $takes_cancel->($_) } @masks), 0, 'and no thread that does it');
 	$db->cancel;
 	$db->finish;
 	$db->close;
