@@ -5,9 +5,11 @@
 #include "http/wait.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "http/http.h"
@@ -29,12 +31,43 @@ static int sockets = -1;             /* the epoll descriptor with curl's sockets
 static bool cannot_watch = false;    /* a socket could not be added */
 static CURLMcode trouble = CURLM_OK; /* what kept curl from its work */
 static int64 curl_due = -1;          /* when curl's timer wants to act; -1 for never */
+static int watched_count = 0;        /* how many sockets are in `sockets` */
+
+/*
+ * A socket that is waited for alone again and again, as that of one call after another is. It is in a set of its own, beside all
+ * that is in `wait_set`, and stays there while curl does not want it: one look instead of two, and nothing to add and remove for
+ * each request. It is known by its identity, for its number may be another's by now.
+ */
+typedef struct LoneSocket
+{
+	WaitEventSet *set; /* NULL where there is none */
+	curl_socket_t socket;
+	dev_t device;
+	ino_t inode;
+	bool is_wanted; /* whether curl waits for what it brings */
+} LoneSocket;
+
+static LoneSocket lone;
+static struct epoll_event
+	last_watched; /* what `sockets` was last asked for; no events where that is over */
+static curl_socket_t alone_before = CURL_SOCKET_BAD; /* the socket that was last waited for alone */
+
+/* A set of all that every wait is for, with room for one more. */
+static WaitEventSet *
+create_set(void)
+{
+	WaitEventSet *set = create_backend_wait_event_set(4);
+
+	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(set, WL_SOCKET_READABLE, sockets, NULL, &sockets);
+	if (IsUnderPostmaster)
+		AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	return set;
+}
 
 void
 http_wait_start(void)
 {
-	WaitEventSet *set;
-
 	if (wait_set != NULL)
 		return;
 
@@ -59,16 +92,76 @@ http_wait_start(void)
 	}
 
 	wait_event = named_wait_event("AthenaCalcHttp");
-	set = create_backend_wait_event_set(3);
-	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
-	AddWaitEventToSet(set, WL_SOCKET_READABLE, sockets, NULL, NULL);
-	if (IsUnderPostmaster)
-		AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
-	wait_set = set;
+	wait_set = create_set();
+}
+
+static void
+forget_lone_socket(void)
+{
+	if (lone.set != NULL)
+		FreeWaitEventSet(lone.set);
+	memset(&lone, 0, sizeof(lone));
+}
+
+/* Whether a set can be made. To try it without knowing would end a request that can do without. */
+static bool
+has_descriptor_for_set(void)
+{
+	int spare;
+
+	if (!AcquireExternalFD())
+		return false;
+	spare = epoll_create1(EPOLL_CLOEXEC);
+	if (spare >= 0)
+		close(spare);
+	ReleaseExternalFD();
+	return spare >= 0;
+}
+
+/* Takes the socket that is waited for alone the second time in a row. Where no descriptor is left, all stays as it is. */
+static void
+find_lone_socket(CURLM *multi)
+{
+	curl_socket_t socket = last_watched.data.fd;
+	struct stat status;
+	WaitEventSet *set;
+
+	if (watched_count != 1 || last_watched.events != EPOLLIN || lone.is_wanted)
+		return;
+	if (socket != alone_before)
+	{
+		alone_before = socket;
+		return;
+	}
+	if (fstat(socket, &status) != 0 || !has_descriptor_for_set())
+		return;
+	set = create_set();
+	AddWaitEventToSet(set, WL_SOCKET_READABLE, socket, NULL, &lone);
+	epoll_ctl(sockets, EPOLL_CTL_DEL, socket, &last_watched);
+	curl_multi_assign(multi, socket, NULL);
+	watched_count--;
+	forget_lone_socket();
+	lone = (LoneSocket){set, socket, status.st_dev, status.st_ino, true};
+}
+
+/* Whether what curl wants of a socket is settled by the set of the lone one. */
+static bool
+is_lone_socket(curl_socket_t socket, int what)
+{
+	struct stat status;
+
+	if (lone.set == NULL || socket != lone.socket)
+		return false;
+	lone.is_wanted = what == CURL_POLL_IN && fstat(socket, &status) == 0 &&
+					 status.st_dev == lone.device && status.st_ino == lone.inode;
+	if (lone.is_wanted || what == CURL_POLL_REMOVE)
+		return true;
+	forget_lone_socket();
+	return false;
 }
 
 /*
- * curl tells which events of a socket it wants. `known` is what we assigned: not NULL once it was added.
+ * curl tells which events of a socket it wants. `known` is what we assigned: not NULL while it is in `sockets`.
  * Sockets that curl closes without a word leave epoll by themselves. An error must not be returned from
  * here: curl would take the whole multi handle for dead.
  */
@@ -78,20 +171,31 @@ socket_callback(CURL *easy, curl_socket_t socket, int what, void *multi, void *k
 	struct epoll_event event = {.data.fd = socket};
 
 	(void) easy;
+	if (is_lone_socket(socket, what))
+		return 0;
 	if (what == CURL_POLL_REMOVE)
 	{
 		epoll_ctl(sockets, EPOLL_CTL_DEL, socket, &event);
+		if (known != NULL)
+			watched_count--;
+		if (socket == last_watched.data.fd)
+			last_watched.events = 0;
 		return 0;
 	}
 	if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
 		event.events |= EPOLLIN;
 	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
 		event.events |= EPOLLOUT;
+	last_watched = event;
 	if (known != NULL && epoll_ctl(sockets, EPOLL_CTL_MOD, socket, &event) == 0)
 		return 0;
 	/* Not known, or closed and opened anew under its old number. */
 	if (epoll_ctl(sockets, EPOLL_CTL_ADD, socket, &event) == 0)
+	{
+		if (known == NULL)
+			watched_count++;
 		curl_multi_assign((CURLM *) multi, socket, &sockets);
+	}
 	else if (errno != EEXIST || epoll_ctl(sockets, EPOLL_CTL_MOD, socket, &event) != 0)
 		cannot_watch = true;
 	return 0;
@@ -111,6 +215,8 @@ http_wait_attach(CURLM *multi)
 {
 	curl_due = -1;
 	trouble = CURLM_OK;
+	watched_count = 0;
+	forget_lone_socket();
 	curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, socket_callback);
 	curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, multi);
 	curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, timer_callback);
@@ -136,7 +242,7 @@ act_on(CURLM *multi, curl_socket_t socket, int what)
 }
 
 static int
-act_on_sockets(CURLM *multi)
+act_on_watched_sockets(CURLM *multi)
 {
 	struct epoll_event events[EVENTS_AT_ONCE];
 	int count = epoll_wait(sockets, events, EVENTS_AT_ONCE, 0);
@@ -156,30 +262,53 @@ act_on_sockets(CURLM *multi)
 	return count;
 }
 
+/* There is something of the lone socket. Of one that nobody wants any more it is its end, and would be seen again and again. */
+static int
+act_on_lone_socket(CURLM *multi)
+{
+	if (!lone.is_wanted)
+	{
+		forget_lone_socket();
+		return 0;
+	}
+	act_on(multi, lone.socket, CURL_CSELECT_IN);
+	return 1;
+}
+
+static bool
+lone_socket_is_ready(void)
+{
+	struct pollfd socket = {.fd = lone.socket, .events = POLLIN};
+
+	return lone.is_wanted && poll(&socket, 1, 0) > 0;
+}
+
 /*
  * Lets curl act on its sockets, where there is something to read of them, and on its timer. Whether it had anything to do. It
  * may start a thread that resolves a name; the thread inherits the signal mask, and PostgreSQL's signal handlers
  * must run in the main thread alone.
  */
 static bool
-act(CURLM *multi, bool on_sockets)
+act(CURLM *multi, bool on_watched, bool on_lone)
 {
 	sigset_t all;
 	sigset_t before;
-	bool acted = false;
+	int acted = 0;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	if (on_sockets)
-		acted = act_on_sockets(multi) > 0;
+	if (on_lone)
+		acted += act_on_lone_socket(multi);
+	if (on_watched)
+		acted += act_on_watched_sockets(multi);
 	if (curl_due >= 0 && curl_due <= http_now())
 	{
 		curl_due = -1;
 		act_on(multi, CURL_SOCKET_TIMEOUT, 0);
-		acted = true;
+		acted++;
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return acted;
+	return acted > 0;
 }
 
 /* A socket that cannot be watched, or that curl has forgotten, would be waited for in vain. */
@@ -202,9 +331,10 @@ http_wait(CURLM *multi, int64 due)
 {
 	long timeout = -1;
 	int64 now = http_now();
-	WaitEvent events[3];
+	WaitEvent events[4];
 	int count;
-	bool readable = false;
+	bool watched_is_ready = false;
+	bool lone_is_ready = false;
 
 	if (curl_due >= 0 && (due < 0 || curl_due < due))
 		due = curl_due;
@@ -214,17 +344,19 @@ http_wait(CURLM *multi, int64 due)
 	/* Nothing to wait for when the time has come already: sockets are looked at in the next round. */
 	if (timeout != 0)
 	{
-		count = WaitEventSetWait(wait_set, timeout, events, lengthof(events), wait_event);
+		find_lone_socket(multi);
+		count = WaitEventSetWait(lone.set != NULL ? lone.set : wait_set, timeout, events,
+								 lengthof(events), wait_event);
 		for (int i = 0; i < count; i++)
 		{
 			if (events[i].events & WL_LATCH_SET)
 				ResetLatch(MyLatch);
-			if (events[i].events & WL_SOCKET_READABLE)
-				readable = true;
+			watched_is_ready = watched_is_ready || events[i].user_data == &sockets;
+			lone_is_ready = lone_is_ready || events[i].user_data == &lone;
 		}
 	}
 	CHECK_FOR_INTERRUPTS();
-	act(multi, readable);
+	act(multi, watched_is_ready, lone_is_ready);
 	refuse_unwatched();
 }
 
@@ -233,7 +365,7 @@ http_look(CURLM *multi)
 {
 	CHECK_FOR_INTERRUPTS();
 	/* A socket takes no more than curl's buffer holds at once. */
-	for (int i = 0; i < MAX_ROUNDS && act(multi, true); i++)
+	for (int i = 0; i < MAX_ROUNDS && act(multi, true, lone_socket_is_ready()); i++)
 		;
 	refuse_unwatched();
 }

@@ -3,7 +3,8 @@
  *		Waiting for PostgreSQL's latch and for curl's sockets and timer, in one place.
  *
  * One kept WaitEventSet holds the latch, the postmaster's death and one epoll descriptor, which curl's
- * socket callback keeps in step with its sockets. Waiting costs the same for one socket or a thousand.
+ * socket callback keeps in step with its sockets. Waiting costs the same for one socket or a thousand,
+ * and less for one that is waited for alone again and again.
  */
 #ifndef ATHENA_CALC_HTTP_WAIT_H
 #define ATHENA_CALC_HTTP_WAIT_H

@@ -91,7 +91,32 @@ foreach (1 .. 10)
 cmp_ok($failures, '>', 1000, "$failures calls failed as they should");
 is($canceled, 50, 'and 50 were canceled');
 cmp_ok($db->memory_kb - $memory, '<', patient(1536), sprintf('5,000 calls: resident memory grew by %d kB', $db->memory_kb - $memory));
-is($db->descriptors, $descriptors, 'and no descriptor is left');
+# The set of a socket that is waited for alone may be there or not.
+cmp_ok($db->descriptors, '<=', $descriptors + 1, 'and no descriptor is left');
+$athena->clear_faults;
+
+# A connection that its server ends costs nothing while another is waited for, and is not taken for another connection.
+my $ending = AthenaCalc::Emulator->new;
+my $asked  = 'SELECT count(*) FROM athena_calc.list_engine_versions()';
+my $batch  = 'SELECT count(*) FROM athena_calc.batch_get_calculation_execution_status($1)';
+$athena->fault(operation => 'GetCalculationExecutionStatus', times => 3, delay => 2);
+$db->query("SET athena_calc.endpoint_url = '" . $ending->url . q('));
+is($db->value($asked), 2, 'a server answers') foreach 1 .. 4;
+$db->query('RESET athena_calc.endpoint_url');
+my $used = $db->cpu_seconds;
+$db->send($batch, '{a,b,c}');
+$ending->stop;
+is($db->finish->{rows}[0][0], 3, 'it goes, and another answers after two seconds');
+cmp_ok($db->cpu_seconds - $used, '<', 1, sprintf('waiting for that took %.2f s of CPU', $db->cpu_seconds - $used));
+my @descriptors;
+foreach my $round (1 .. 3)
+{
+	is($db->value($asked), 2, "round $round: a call") foreach 1 .. 3;
+	canceled_call();
+	is($db->value($batch, '{a,b,c}'), 3, 'a batch');
+	push @descriptors, $db->descriptors;
+}
+cmp_ok($descriptors[2], '<=', $descriptors[0] + 1, 'and no descriptor is left');
 $athena->clear_faults;
 
 # A backend has a share of max_files_per_process for such sockets; requests wait for one.

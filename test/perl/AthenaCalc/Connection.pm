@@ -38,6 +38,7 @@ use Errno;
 use Encode qw(decode encode);
 use IO::Select;
 use IO::Socket::UNIX;
+use POSIX ();
 use PostgreSQL::Test::Utils ();
 
 # Errors are told of the test's own lines.
@@ -274,9 +275,10 @@ sub notices
 	return map { $_->{message} } @{ $_[0]{notices} };
 }
 
-=item $db->pid, $db->memory_kb, $db->descriptors
+=item $db->pid, $db->memory_kb, $db->cpu_seconds, $db->descriptors
 
-The backend's process, the memory that it has in RAM, in kB, and the number of its open descriptors (from /proc).
+The backend's process, the memory that it has in RAM, in kB, the CPU time that it has had, and the number of its open
+descriptors (from /proc).
 
 =cut
 
@@ -287,6 +289,15 @@ sub memory_kb
 	my ($self) = @_;
 
 	return PostgreSQL::Test::Utils::slurp_file("/proc/$self->{pid}/status") =~ /^VmRSS:\s+(\d+) kB/m ? $1 : undef;
+}
+
+sub cpu_seconds
+{
+	my ($self) = @_;
+	my (undef, $fields) = PostgreSQL::Test::Utils::slurp_file("/proc/$self->{pid}/stat") =~ /^(.*\)) (.*)/s;
+	my ($user, $system) = (split ' ', $fields)[ 11, 12 ];
+
+	return ($user + $system) / POSIX::sysconf(POSIX::_SC_CLK_TCK());
 }
 
 sub descriptors
