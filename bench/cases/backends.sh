@@ -21,7 +21,7 @@ memory_athena_calc() {
 	SQL
 }
 
-# Runs a function in so many processes at once, which begin together at a moment that they are told, after a warming call, and
+# Runs a function in so many processes at once, which begin together at a moment that they are told, after warming calls, and
 # print when they have ended and their CPU seconds: the microseconds of the whole for each call, and of CPU.
 # run_together COUNT FUNCTION
 run_together() {
@@ -49,7 +49,7 @@ loop_athena_calc() {
 	backend <<-SQL
 		PREPARE calls AS SELECT count((c).state) FROM (
 		    SELECT athena_calc.get_calculation_execution('$calculation') c FROM generate_series(1, \$1) OFFSET 0) x;
-		EXECUTE calls(1) \g /dev/null
+		EXECUTE calls(10) \g /dev/null
 		SELECT 1 / (clock_timestamp() < to_timestamp($1))::int \g /dev/null
 		SELECT pg_sleep(extract(epoch FROM to_timestamp($1) - clock_timestamp())) \g /dev/null
 		\set descriptors \`ls "/proc/\$PID/fd" | wc -l\`

@@ -48,8 +48,7 @@ typedef struct LoneSocket
 } LoneSocket;
 
 static LoneSocket lone;
-static struct epoll_event
-	last_watched; /* what `sockets` was last asked for; no events where that is over */
+static struct epoll_event last_watched; /* what was last added to `sockets`, or changed there */
 static curl_socket_t alone_before = CURL_SOCKET_BAD; /* the socket that was last waited for alone */
 
 /* A set of all that every wait is for, with room for one more. */

@@ -768,7 +768,8 @@ my @measured = map {
 	[ $athena->session_backend->memory_kb, $athena->session_backend->descriptors ]
 } 1 .. 3;
 cmp_ok($measured[2][0] - $measured[0][0], '<', patient(2048), 'memory does not grow with them');
-is($measured[2][1], $measured[0][1], 'nor descriptors');
+# But for the set of a socket that is waited for alone, which may be there or not.
+cmp_ok($measured[2][1], '<=', $measured[0][1] + 1, 'nor do descriptors');
 
 unlike(PostgreSQL::Test::Utils::slurp_file($athena->node->logfile), qr/XX000|terminated by signal|PANIC|TRAP/, 'nothing bad in the log');
 
