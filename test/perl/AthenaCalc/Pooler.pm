@@ -23,6 +23,7 @@ use strict;
 use warnings;
 
 use Carp;
+use IO::Socket::UNIX;
 use IPC::Open3;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -77,7 +78,7 @@ sub new
 	$self->{pid} = open3('<&' . fileno($nothing), '>&' . fileno($output), undef,
 		'setpriv', '--pdeathsig', 'TERM', $PROGRAM, "$self->{host}/pgbouncer.ini");
 	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
-	until (-S "$self->{host}/.s.PGSQL.$self->{port}")
+	until (IO::Socket::UNIX->new(Peer => "$self->{host}/.s.PGSQL.$self->{port}"))
 	{
 		croak "the pooler did not start; see $log" if time > $deadline;
 		sleep 0.01;
