@@ -163,7 +163,8 @@ class Session:
             calculation.stop_requested = True
             running = calculation.state == "RUNNING"
             calculation.state = "CANCELING"
-            if running:
+            # Where the session ends, the calculation does with it.
+            if running and self._closing is None:
                 self._interrupt(calculation)
             self._wake.notify_all()
         return calculation.state

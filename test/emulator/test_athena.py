@@ -351,6 +351,19 @@ class Calculations(EmulatorTest):
         self.assertEqual(self.session_state(self.session), "IDLE")
         self.assertIn("NameError", self.run_here("x")["Status"]["StateChangeReason"])
 
+    def test_stop_while_the_session_ends(self):
+        # It takes its time to remove these.
+        code = "import time\nfor i in range(5000):\n    open(str(i), 'w').close()\nprint('made', flush=True)\ntime.sleep(60)"
+        for pause in (0.01, 0.02, 0.03, 0.05):
+            session = self.start_session()
+            calculation = self.start(session, code)
+            self.until(lambda: self.calculation_state(calculation), ("RUNNING",))
+            time.sleep(0.5)
+            self.call("TerminateSession", SessionId=session)
+            time.sleep(pause)
+            self.assertIn(self.call("StopCalculationExecution", CalculationExecutionId=calculation)["State"], ("CANCELING", "FAILED"))
+            self.until(lambda: self.calculation_state(calculation), ("FAILED",))
+
     def test_stop_of_an_ended_one(self):
         calculation = self.run_here("1")
         self.assertEqual(self.call("StopCalculationExecution", CalculationExecutionId=calculation["CalculationExecutionId"]),
