@@ -392,14 +392,32 @@ read_column(const AthenaColumn *column, JsonValue value, Datum *datum, MarshalPr
 static size_t
 matching_part(JsonValue key, const char *path)
 {
-	size_t length = 0;
+	size_t length;
 
 	/* Most keys are told apart by their first letter. */
 	if (path[0] != key.start[1] && key.start[1] != '\\')
 		return 0;
-	while (path[length] != '.' && path[length] != '\0')
-		length++;
+	length = strcspn(path, ".");
 	return json_key_is(key, path, length) ? length : 0;
+}
+
+/*
+ * The column that a key leads to, or the first of those below it, with the length of what the key is of its path; -1 where there is
+ * none. It is looked for from `start` on and around: most members come in the order of the columns.
+ */
+static int
+find_column(JsonValue key, const AthenaColumn *columns, int count, size_t offset, int start,
+			size_t *length)
+{
+	for (int n = 0; n < count; n++)
+	{
+		int i = start + n < count ? start + n : start + n - count;
+
+		*length = matching_part(key, columns[i].member + offset);
+		if (*length > 0 && columns[i].kind != ATHENA_FROM_REQUEST)
+			return i;
+	}
+	return -1;
 }
 
 /*
@@ -413,39 +431,37 @@ read_members(JsonValue object, const AthenaColumn *columns, int count, size_t of
 	JsonCursor cursor = json_cursor(object);
 	JsonValue key;
 	JsonValue value;
+	int next = 0; /* where the next member's column may be */
 
 	while (json_next_member(&cursor, &key, &value))
 	{
-		for (int i = 0; i < count; i++)
+		size_t length;
+		int i = find_column(key, columns, count, offset, next, &length);
+		bool is_column;
+		int below = 1;
+
+		if (i < 0)
+			continue;
+		length += offset;
+		/* All columns below this member stand beside each other. */
+		is_column = columns[i].member[length] == '\0';
+		while (!is_column && i + below < count &&
+			   strncmp(columns[i + below].member, columns[i].member, length + 1) == 0)
+			below++;
+		next = i + below;
+		if (json_type(value) == JSON_NULL)
+			continue;
+		if (is_column)
 		{
-			const char *name = columns[i].member + offset;
-			size_t length = matching_part(key, name);
-			int below = 1;
-
-			if (length == 0 || columns[i].kind == ATHENA_FROM_REQUEST)
-				continue;
-			if (json_type(value) == JSON_NULL)
-				break;
-			if (name[length] == '\0')
-			{
-				if (!read_column(&columns[i], value, &values[i], problem))
-					return false;
-				nulls[i] = false;
-				break;
-			}
-
-			/* All columns below this member stand beside each other. */
-			if (json_type(value) != JSON_OBJECT)
-				return is_read(JSON_WRONG_TYPE, pnstrdup(columns[i].member, offset + length),
-							   problem);
-			while (i + below < count &&
-				   strncmp(columns[i + below].member, columns[i].member, offset + length + 1) == 0)
-				below++;
-			if (!read_members(value, &columns[i], below, offset + length + 1, &values[i], &nulls[i],
-							  problem))
+			if (!read_column(&columns[i], value, &values[i], problem))
 				return false;
-			break;
+			nulls[i] = false;
+			continue;
 		}
+		if (json_type(value) != JSON_OBJECT)
+			return is_read(JSON_WRONG_TYPE, pnstrdup(columns[i].member, length), problem);
+		if (!read_members(value, &columns[i], below, length + 1, &values[i], &nulls[i], problem))
+			return false;
 	}
 	return true;
 }

@@ -9,7 +9,6 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-#include <openssl/crypto.h>
 #if !CURL_AT_LEAST_VERSION(7, 70, 0)
 #include <openssl/x509.h>
 #endif
@@ -550,7 +549,7 @@ void
 transfer_clear(HttpTransfer *transfer)
 {
 	for (struct curl_slist *header = transfer->headers; header != NULL; header = header->next)
-		OPENSSL_cleanse(header->data, strlen(header->data));
+		explicit_bzero(header->data, strlen(header->data));
 	curl_slist_free_all(transfer->headers);
 	transfer->headers = NULL;
 	curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, NULL);
@@ -563,7 +562,7 @@ transfer_clear(HttpTransfer *transfer)
 	{
 		/* There may have been credentials in it. */
 		if (transfer->body.length > 0)
-			OPENSSL_cleanse(transfer->body.data, transfer->body.length);
+			explicit_bzero(transfer->body.data, transfer->body.length);
 		buffer_reset(&transfer->body);
 	}
 	transfer->exchange = NULL;
