@@ -115,7 +115,8 @@ note('there are no upgrade scripts yet') unless @upgrades;
 
 # 2. A version that is made up, in a directory that is asked first
 
-my ($sharedir, $libdir) = map { (run_command([ 'pg_config', $_ ]))[0] } qw(--sharedir --pkglibdir);
+# The server's own: the pg_config that is found first may be a copy elsewhere.
+my ($sharedir, $libdir) = map { $athena->value('SELECT setting FROM pg_config WHERE name = $1', $_) } qw(SHAREDIR PKGLIBDIR);
 my $place = PostgreSQL::Test::Utils::tempdir;
 my %settings = map { $_->{name} => $_->{setting} } $athena->query(
 	q{SELECT name, setting FROM pg_settings WHERE name IN ('extension_control_path', 'extension_destdir')});
