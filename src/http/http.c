@@ -352,6 +352,8 @@ find_descriptor(HttpRun *run)
 		run->concurrency = run->under_way;
 		return true;
 	}
+	if (http_wait_spare())
+		return true;
 	if (active_transfer_count == 0 && descriptor_open_count() > 0)
 	{
 		close_idle_connections();

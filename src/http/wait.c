@@ -19,6 +19,9 @@
 
 #define EVENTS_AT_ONCE 64
 
+/* What a set waits for: the latch, the postmaster's death, the sockets in epoll, a lone socket. */
+#define MAX_EVENTS 4
+
 /* How often curl may act in one look: the caller has something else to do. */
 #define MAX_ROUNDS 256
 
@@ -51,22 +54,21 @@ static LoneSocket lone;
 static struct epoll_event last_watched; /* what was last added to `sockets`, or changed there */
 static curl_socket_t alone_before = CURL_SOCKET_BAD; /* the socket that was last waited for alone */
 
-/* A set of all that every wait is for, with room for one more. */
-static WaitEventSet *
-create_set(void)
+/* Has a new set wait for what every wait is for; there is room for one more. */
+static void
+fill_set(WaitEventSet *set)
 {
-	WaitEventSet *set = create_backend_wait_event_set(4);
-
 	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(set, WL_SOCKET_READABLE, sockets, NULL, &sockets);
 	if (IsUnderPostmaster)
 		AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
-	return set;
 }
 
 void
 http_wait_start(void)
 {
+	WaitEventSet *set;
+
 	if (wait_set != NULL)
 		return;
 
@@ -91,7 +93,9 @@ http_wait_start(void)
 	}
 
 	wait_event = named_wait_event("AthenaCalcHttp");
-	wait_set = create_set();
+	set = create_backend_wait_event_set(MAX_EVENTS);
+	fill_set(set);
+	wait_set = set;
 }
 
 static void
@@ -100,6 +104,16 @@ forget_lone_socket(void)
 	if (lone.set != NULL)
 		FreeWaitEventSet(lone.set);
 	memset(&lone, 0, sizeof(lone));
+	alone_before = CURL_SOCKET_BAD;
+}
+
+bool
+http_wait_spare(void)
+{
+	if (lone.set == NULL || lone.is_wanted)
+		return false;
+	forget_lone_socket();
+	return true;
 }
 
 /* Whether a set can be made. To try it without knowing would end a request that can do without. */
@@ -117,7 +131,38 @@ has_descriptor_for_set(void)
 	return spare >= 0;
 }
 
-/* Takes the socket that is waited for alone the second time in a row. Where no descriptor is left, all stays as it is. */
+/* A set for a lone socket; NULL where there can be none, for the request can do without. */
+static WaitEventSet *
+create_lone_set(curl_socket_t socket)
+{
+	WaitEventSet *volatile set = NULL;
+	MemoryContext before = CurrentMemoryContext;
+
+	if (!has_descriptor_for_set())
+		return NULL;
+	PG_TRY();
+	{
+		set = create_backend_wait_event_set(MAX_EVENTS);
+		fill_set(set);
+		AddWaitEventToSet(set, WL_SOCKET_READABLE, socket, NULL, &lone);
+	}
+	PG_CATCH();
+	{
+		/* The system's memory, or what epoll may watch. Nothing of a transaction's was touched. */
+		MemoryContextSwitchTo(before);
+		FlushErrorState();
+		if (set != NULL)
+			FreeWaitEventSet(set);
+		set = NULL;
+	}
+	PG_END_TRY();
+	return set;
+}
+
+/*
+ * Takes the socket that is waited for alone the second time in a row. Beside it may be what curl wakes itself by. That is none of a
+ * socket's identity: one eventfd is as another.
+ */
 static void
 find_lone_socket(CURLM *multi)
 {
@@ -125,18 +170,23 @@ find_lone_socket(CURLM *multi)
 	struct stat status;
 	WaitEventSet *set;
 
-	if (watched_count != 1 || last_watched.events != EPOLLIN || lone.is_wanted)
+	if (watched_count > 2 || last_watched.events != EPOLLIN || lone.is_wanted)
 		return;
 	if (socket != alone_before)
 	{
 		alone_before = socket;
 		return;
 	}
-	if (fstat(socket, &status) != 0 || !has_descriptor_for_set())
+	if (fstat(socket, &status) != 0 || !S_ISSOCK(status.st_mode))
 		return;
-	set = create_set();
-	AddWaitEventToSet(set, WL_SOCKET_READABLE, socket, NULL, &lone);
+	set = create_lone_set(socket);
+	if (set == NULL)
+	{
+		alone_before = CURL_SOCKET_BAD;
+		return;
+	}
 	epoll_ctl(sockets, EPOLL_CTL_DEL, socket, &last_watched);
+	last_watched.events = 0;
 	curl_multi_assign(multi, socket, NULL);
 	watched_count--;
 	forget_lone_socket();
@@ -185,12 +235,12 @@ socket_callback(CURL *easy, curl_socket_t socket, int what, void *multi, void *k
 		event.events |= EPOLLIN;
 	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
 		event.events |= EPOLLOUT;
-	last_watched = event;
 	if (known != NULL && epoll_ctl(sockets, EPOLL_CTL_MOD, socket, &event) == 0)
-		return 0;
+		last_watched = event;
 	/* Not known, or closed and opened anew under its old number. */
-	if (epoll_ctl(sockets, EPOLL_CTL_ADD, socket, &event) == 0)
+	else if (epoll_ctl(sockets, EPOLL_CTL_ADD, socket, &event) == 0)
 	{
+		last_watched = event;
 		if (known == NULL)
 			watched_count++;
 		curl_multi_assign((CURLM *) multi, socket, &sockets);
@@ -330,7 +380,7 @@ http_wait(CURLM *multi, int64 due)
 {
 	long timeout = -1;
 	int64 now = http_now();
-	WaitEvent events[4];
+	WaitEvent events[MAX_EVENTS];
 	int count;
 	bool watched_is_ready = false;
 	bool lone_is_ready = false;

@@ -29,6 +29,9 @@ extern void http_wait(CURLM *multi, int64 due);
 /* The same without waiting. */
 extern void http_look(CURLM *multi);
 
+/* Gives back a descriptor that waiting can do without. False where there is none. */
+extern bool http_wait_spare(void);
+
 /* Whether the multi handle that was connected last cannot be used any more. All that is left is to clean it up. */
 extern bool http_wait_is_broken(void);
 
