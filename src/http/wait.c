@@ -54,21 +54,33 @@ static LoneSocket lone;
 static struct epoll_event last_watched; /* what was last added to `sockets`, or changed there */
 static curl_socket_t alone_before = CURL_SOCKET_BAD; /* the socket that was last waited for alone */
 
-/* Has a new set wait for what every wait is for; there is room for one more. */
-static void
-fill_set(WaitEventSet *set)
+/* A set of all that every wait is for, and of a lone socket, or CURL_SOCKET_BAD. Throws as the server does, and leaves nothing. */
+static WaitEventSet *
+create_set(curl_socket_t socket)
 {
-	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
-	AddWaitEventToSet(set, WL_SOCKET_READABLE, sockets, NULL, &sockets);
-	if (IsUnderPostmaster)
-		AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	WaitEventSet *set = create_backend_wait_event_set(MAX_EVENTS);
+
+	PG_TRY();
+	{
+		AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+		AddWaitEventToSet(set, WL_SOCKET_READABLE, sockets, NULL, &sockets);
+		if (IsUnderPostmaster)
+			AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+		if (socket != CURL_SOCKET_BAD)
+			AddWaitEventToSet(set, WL_SOCKET_READABLE, socket, NULL, &lone);
+	}
+	PG_CATCH();
+	{
+		FreeWaitEventSet(set);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	return set;
 }
 
 void
 http_wait_start(void)
 {
-	WaitEventSet *set;
-
 	if (wait_set != NULL)
 		return;
 
@@ -93,9 +105,7 @@ http_wait_start(void)
 	}
 
 	wait_event = named_wait_event("AthenaCalcHttp");
-	set = create_backend_wait_event_set(MAX_EVENTS);
-	fill_set(set);
-	wait_set = set;
+	wait_set = create_set(CURL_SOCKET_BAD);
 }
 
 static void
@@ -142,18 +152,13 @@ create_lone_set(curl_socket_t socket)
 		return NULL;
 	PG_TRY();
 	{
-		set = create_backend_wait_event_set(MAX_EVENTS);
-		fill_set(set);
-		AddWaitEventToSet(set, WL_SOCKET_READABLE, socket, NULL, &lone);
+		set = create_set(socket);
 	}
 	PG_CATCH();
 	{
 		/* The system's memory, or what epoll may watch. Nothing of a transaction's was touched. */
 		MemoryContextSwitchTo(before);
 		FlushErrorState();
-		if (set != NULL)
-			FreeWaitEventSet(set);
-		set = NULL;
 	}
 	PG_END_TRY();
 	return set;
