@@ -94,7 +94,8 @@ for my $round (1 .. 2)
 	$late->with(secret_access_key => AthenaCalc::Test::SECRET_KEY, endpoint_url => $behind->url, ca_bundle => $behind->authority);
 	is($late->value(q{SELECT count(error_code) FROM athena_calc.batch_get_calculation_execution_status(array_fill('nobody'::text, ARRAY[10]))}),
 		10, "not preloaded, backend $round");
-	is_deeply(versions($behind, 10), { 'HTTP/1.1' => 9, 'HTTP/2.0' => 1 }, 'its first batch finds out');
+	# Where sending takes longer than an answer, those that are sent behind it know it already.
+	cmp_ok(versions($behind, 10)->{'HTTP/2.0'}, patient(1) > 1 ? '>=' : '==', 1, 'its first batch finds out');
 }
 
 # 2. A server that has none

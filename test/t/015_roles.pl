@@ -316,7 +316,7 @@ for my $source (sort keys %sources)
 $_->close for values %backends;
 
 # While credentials hold, a refresh that fails is the log's. One that hangs may be canceled as anything else.
-my $slowness = min(patient(1), 3);
+my $slowness = min(patient(1), 6);
 $athena->emulator_settings(credential_lifetime_seconds => 9 * $slowness);
 from('role', max_attempts => 1);
 my $other = $athena->connect;

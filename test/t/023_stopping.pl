@@ -278,14 +278,14 @@ for my $arguments (q{$$CODE$$}, q{$$CODE$$, $$SESSION$$})
 
 	$athena->clear_faults;
 	$athena->wait_for_session($session, 'IDLE');
-	$db->query(q{SET statement_timeout = '1500ms'});
+	$db->query('SET statement_timeout = ' . 1000 * patient(1.5));
 	$athena->clear_log;
 	my $since = time;
 	my $error = $db->error($statement);
-	cmp_ok(time - $since, '<', 1.5 + AT_ONCE, sprintf('statement_timeout: %.2f s', time - $since));
+	cmp_ok(time - $since, '<', patient(1.5) + AT_ONCE, sprintf('statement_timeout: %.2f s', time - $since));
 	is_deeply([ @{$error}{qw(sqlstate message)} ], [ '57014', 'canceling statement due to statement timeout' ], 'in the words of PostgreSQL');
 	like($error->{detail}, qr/^calculation [0-9a-f-]{36}: (CANCEL(ING|ED)|FAILED)$/m, $error->{detail} // '');
-	is_sent_at_once('StopCalculationExecution', $since + 1.5, 'statement_timeout');
+	is_sent_at_once('StopCalculationExecution', $since + patient(1.5), 'statement_timeout');
 	nothing_is_left('nothing runs');
 	is($athena->value('SELECT state FROM athena_calc.get_session_status($1)', $session), 'IDLE', 'the given session is IDLE again');
 }
