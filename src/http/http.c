@@ -338,7 +338,7 @@ send_due_exchanges(HttpRun *run)
 }
 
 /*
- * A connection was refused a descriptor. True when the request may try again: with one more descriptor,
+ * A connection was refused a descriptor. True when the request may try again: with one more descriptor, or that of a set,
  * when another request is done, or after idle connections to other hosts were closed.
  */
 static bool
