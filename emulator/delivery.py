@@ -49,7 +49,8 @@ def send_with_fault(sock: socket.socket, response: Response, rule: Rule) -> None
             response.headers["Connection"] = "close"
         head, body = response.head(), response.pieces()
         if "cut_body" in rule:
-            body = _cut(body, _cut_position(rule.get("cut_body"), len(response.body)))
+            # Of what is left after many of them there is still something to cut.
+            body = _cut(body, _cut_position(rule.get("cut_body"), len(response.body) // 2))
         if "drip_body" in rule:
             sock.sendall(head)
             _send_slowly(sock, body, rule.get("drip_body"))

@@ -12,7 +12,7 @@ from .wire import Request, Response
 
 _DEFAULT_ERROR_STATUS = 400
 
-# Where a body is cut: anywhere.
+# Where a response is cut: left to chance.
 RANDOM = "random"
 
 

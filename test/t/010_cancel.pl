@@ -13,9 +13,9 @@ use Socket qw(SOMAXCONN);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-# What is promised is 50 ms. The bound is wider for machines that are busy with something else; each test tells
-# what it took.
-use constant BOUND_MS => patient(500);
+# What is promised is 50 ms. The bound is wider for machines that are busy with something else, and below a second, after
+# which something that looks now and then would look again; each test tells what it took.
+use constant BOUND_MS => patient(900);
 
 # A name server that never answers: the server's own getaddrinfo, for names of one domain.
 my $directory = tempdir(CLEANUP => 1);
@@ -113,7 +113,7 @@ sub begin_phase
 	return $db;
 }
 
-# What a backend waits for. It may be looked at just when it reads what has come, and waits for nothing.
+# What a backend waits for. It may be looked at before it gets there, and when it reads what has come.
 sub wait_event
 {
 	my ($db) = @_;
@@ -123,7 +123,7 @@ sub wait_event
 	{
 		$event = $athena->value(
 			q(SELECT wait_event_type || ' ' || wait_event FROM pg_stat_activity WHERE pid = $1), $db->pid);
-		return $event if defined $event;
+		return $event if ($event // '') =~ /^Extension /;
 		sleep 0.01;
 	}
 	return $event;
@@ -148,7 +148,7 @@ foreach my $phase (@phases)
 		# Ctrl-C; and the backend goes on.
 		my $db = begin_phase($phase);
 		sleep 0.4;
-		like(wait_event($db), qr/^Extension (Extension|AthenaCalcHttp)$/, "$name shows as a wait event");
+		like(wait_event($db) // '', qr/^Extension (Extension|AthenaCalcHttp)$/, "$name shows as a wait event");
 		my $since = time;
 		$db->cancel;
 		my $error = $db->finish->{error};
@@ -188,24 +188,23 @@ foreach my $phase (@phases)
 # A signal that comes to a thread that resolves a name would be handled in it, beside the server's own.
 SKIP:
 {
-	skip 'no C compiler', 2 unless $has_resolver;
+	skip 'no C compiler', 1 unless $has_resolver;
 	my $db = begin_phase($phases[0]);
 	my ($pid, @masks) = $db->pid;
 
 	# Valgrind blocks them all, and gives them to the program itself.
-	skip 'a tool has signals of its own', 2 unless readlink("/proc/$pid/exe") =~ m{/postgres$};
+	skip 'a tool has signals of its own', 1 unless readlink("/proc/$pid/exe") =~ m{/postgres$};
 	my $takes_cancel = sub { return !(hex(substr $_[0], -8) >> (SIGINT - 1) & 1) };
 
+	# A thread is there a moment before the backend, which began it, takes signals again.
 	$athena->wait_until(
 		sub {
-			@masks = map { slurp_file($_) =~ /^SigBlk:\s*([0-9a-f]+)$/m } "/proc/$pid/task/$pid/status",
+			(my $backend, @masks) = map { slurp_file($_) =~ /^SigBlk:\s*([0-9a-f]+)$/m } "/proc/$pid/task/$pid/status",
 			  grep { !m{/$pid/status$} } glob "/proc/$pid/task/*/status";
-			return @masks > 1;
+			return @masks > 0 && $takes_cancel->($backend);
 		},
-		'a thread resolved the name');
-	my $backend = shift @masks;
-	ok($takes_cancel->($backend), 'the backend takes a cancel while a name is resolved');
-	is(scalar(grep { $takes_cancel->($_) } @masks), 0, 'and no thread that does it');
+		'a thread resolved the name while the backend takes a cancel');
+	is(scalar(grep { $takes_cancel->($_) } @masks), 0, 'no thread that resolves a name takes a cancel');
 	$db->cancel;
 	$db->finish;
 	$db->close;
