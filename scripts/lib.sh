@@ -19,7 +19,7 @@ emulator_url=
 # Building and running the extension; VERSION is the server's. The rest is for the tests only.
 packages=(gcc libc6-dev make libcurl4-openssl-dev libssl-dev libexpat1-dev zlib1g-dev libzstd-dev python3
 	postgresql-VERSION postgresql-server-dev-VERSION)
-test_packages=(clang clang-format shellcheck libipc-run-perl perl procps openssl python3-venv ca-certificates
+test_packages=(clang libipc-run-perl perl procps openssl python3-venv ca-certificates
 	locales-all pgbouncer postgresql-VERSION-cron)
 
 # Says what is being done, on standard error like every remark that is not a result.
@@ -190,8 +190,9 @@ make_extension() {
 	"${as_user[@]}" make --no-print-directory -C "$work/main" "PG_CONFIG=$PG_CONFIG" "$@"
 }
 
-# What make is told beside, when it builds the extension.
-build_arguments=()
+# What make is told beside, when it builds the extension. Bitcode takes as long as all else, and servers look for it in their own
+# directories only, where nothing is put from here.
+build_arguments=(with_llvm=no)
 
 # Builds the extension and installs it under $work/install, where servers then look for it.
 build_extension() {

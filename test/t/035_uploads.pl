@@ -20,15 +20,12 @@ my $main   = $athena->session_backend;
 
 $main->query("SET athena_calc.request_timeout = '2s'");
 
-# A query with so many rows of 100 bytes each, line ends included, and what comes of it.
-sub rows { return "SELECT rpad(i::text, 99, 'x') FROM generate_series(1, $_[0]) i" }
+# A query with so many rows of 100 bytes each, line ends included, and what comes of it. Large ones are used again and again.
+my $row = q{1000000000 + i || repeat('x', 89)};
+my %md5;
 
-sub bytes
-{
-	my ($count) = @_;
-
-	return join '', map { $_ . ('x' x (99 - length)) . "\n" } 1 .. $count;
-}
+sub rows { return "SELECT $row FROM generate_series(1, $_[0]) i" }
+sub md5_of_bytes { my ($count) = @_; return $md5{$count} //= md5_hex(map { $_ + 1e9 . ('x' x 89) . "\n" } 1 .. $count) }
 
 sub copy_sql { return 'SELECT athena_calc.copy_to_s3($1, $2)' }
 
@@ -51,7 +48,7 @@ sub is_copied
 	my ($error, $count, $key, $what) = @_;
 
 	is($error->{sqlstate}, '00000', $what) or diag($error->{message}, $error->{detail} // '');
-	is(md5_hex($athena->emulator->get_object("$bucket/$key")), md5_hex(bytes($count)), 'the object is what was written');
+	is(md5_hex($athena->emulator->get_object("$bucket/$key")), md5_of_bytes($count), 'the object is what was written');
 	is_deeply(open_uploads(), [], 'no upload is left');
 	$main->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$bucket/$key");
 	return;
@@ -169,7 +166,7 @@ is(exists_already('folder/'), 4, 'four of them');
 is(how_many('CompleteMultipartUpload'), 4, 'all visible at the end');
 my @order = grep { /^(UploadPart|CompleteMultipartUpload)$/ } operations();
 is_deeply([ grep { $_ eq 'CompleteMultipartUpload' } @order[ -4 .. -1 ] ], [ ('CompleteMultipartUpload') x 4 ], 'after all parts');
-is(join('', map { $athena->emulator->get_object("$bucket/folder/part-0000$_.csv") } 0 .. 3), bytes(300_000), 'with all rows in order');
+is(md5_hex(map { $athena->emulator->get_object("$bucket/folder/part-0000$_.csv") } 0 .. 3), md5_of_bytes(300_000), 'with all rows in order');
 $main->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$bucket/folder/");
 
 $athena->fault(operation => 'S3.CompleteMultipartUpload', error => 'AccessDenied', status => 403, skip => 2, times => undef);
@@ -195,7 +192,7 @@ $athena->clear_faults;
 # 4. A statement that ends early
 
 for my $phase (
-	[ 'while rows are made', "SELECT rpad(i::text, 99, 'x'), CASE WHEN i > 200000 THEN pg_sleep(0.1) END FROM generate_series(1, 300000) i", 'UploadPart' ],
+	[ 'while rows are made', "SELECT $row, CASE WHEN i > 200000 THEN pg_sleep(0.1) END FROM generate_series(1, 300000) i", 'UploadPart' ],
 	[ 'while parts are under way', rows(400_000), 'UploadPart', operation => 'S3.UploadPart', hang => \1, times => undef ],
 	[ 'while it is completed',     rows(200_000), 'CompleteMultipartUpload', operation => 'S3.CompleteMultipartUpload', hang => \1, times => undef ])
 {
@@ -316,7 +313,7 @@ for my $last ("'end'", '(1 / (200000 - i))::text')
 {
 	my $db    = $athena->connect;
 	my $error = $db->error(copy_sql(),
-		"SELECT rpad(i::text, 99, 'x'), CASE WHEN i = 10 THEN set_config('athena_calc.s3_endpoint_url', 'http://127.0.0.1:1', false) WHEN i = 200000 THEN $last END FROM generate_series(1, 200000) i",
+		"SELECT $row, CASE WHEN i = 10 THEN set_config('athena_calc.s3_endpoint_url', 'http://127.0.0.1:1', false) WHEN i = 200000 THEN $last END FROM generate_series(1, 200000) i",
 		"s3://$bucket/early/settings");
 
 	is($error->{sqlstate}, $last eq "'end'" ? '00000' : '22012', 'a query that sends what comes after it elsewhere');
@@ -327,7 +324,7 @@ for my $last ("'end'", '(1 / (200000 - i))::text')
 
 # An error that is caught
 $main->query(q{DO $$ BEGIN
-	PERFORM athena_calc.copy_to_s3('SELECT rpad(i::text, 99, ''x'') || CASE WHEN i = 300000 THEN 1 / (i - 300000) ELSE 0 END FROM generate_series(1, 300000) i', 's3://} . $bucket . q{/caught/object');
+	PERFORM athena_calc.copy_to_s3('SELECT 1000000000 + i || repeat(''x'', 89) || CASE WHEN i = 300000 THEN 1 / (i - 300000) ELSE 0 END FROM generate_series(1, 300000) i', 's3://} . $bucket . q{/caught/object');
 EXCEPTION WHEN division_by_zero THEN NULL; END $$});
 is(exists_already('caught/'), 0, 'a copy whose error is caught leaves nothing');
 is(scalar(grep { $_ =~ /caught/ } @{ open_uploads() }), 0, 'no upload either');
@@ -335,7 +332,7 @@ is(scalar(grep { $_ =~ /caught/ } @{ open_uploads() }), 0, 'no upload either');
 # 5. A slow query: the parts go while it makes rows, and time that is ours does not count
 
 $athena->clear_log;
-is($main->error(copy_sql(), "SELECT rpad(i::text, 99, 'x'), CASE WHEN i % 100000 = 0 THEN pg_sleep(2.5) END FROM generate_series(1, 300000) i", "s3://$bucket/slow/object")->{sqlstate},
+is($main->error(copy_sql(), "SELECT $row, CASE WHEN i % 100000 = 0 THEN pg_sleep(2.5) END FROM generate_series(1, 300000) i", "s3://$bucket/slow/object")->{sqlstate},
 	'00000', 'a query that is slower than request_timeout');
 is(how_many('UploadPart'), 4, 'costs no other request');
 

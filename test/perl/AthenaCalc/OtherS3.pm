@@ -34,6 +34,7 @@ beside PostgreSQL's.
 use strict;
 use warnings;
 
+use AthenaCalc::Client;
 use Carp;
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
@@ -56,18 +57,6 @@ server = ThreadedMotoServer("127.0.0.1", 0)
 server.start()
 print("listening on http://127.0.0.1:%d" % server.get_host_and_port()[1], flush=True)
 sys.stdin.read()
-PYTHON
-
-# The emulator tests' own client, which signs: Perl's core does not.
-my $CLIENT = <<'PYTHON';
-import sys, types
-from client import Client
-netloc, access_key, secret_key, region, method, target = sys.argv[1:]
-client = Client(types.SimpleNamespace(netloc=netloc, authority=None), access_key, secret_key, region=region)
-body = sys.stdin.buffer.read()
-answer = client.send(method, target, client.sign(method, target, body, service="s3"), body)
-sys.stdout.buffer.write(answer.body)
-sys.exit(answer.status >= 300)
 PYTHON
 
 # How each is started, and what its Python must have.
@@ -126,7 +115,8 @@ sub new
 		$self->{url} = $1 and last if $line =~ /^listening on (\S+)$/;
 	}
 	croak "$name did not start; see $log" unless $self->{url};
-	($self->{netloc}) = $self->{url} =~ m{//(.+)};
+	my ($netloc) = $self->{url} =~ m{//(.+)};
+	$self->{client} = AthenaCalc::Client->new($netloc, ACCESS_KEY, SECRET_KEY);
 	# It may listen for some time before it serves.
 	$self->request('GET', '/');
 	return $self;
@@ -171,15 +161,8 @@ Creates a bucket, for which there is no function in SQL.
 sub request
 {
 	my ($self, $method, $target, $body) = @_;
-	my $output = '';
 
-	local $ENV{PYTHONPATH} = "$ROOT/test/emulator";
-	local $ENV{PYTHONDONTWRITEBYTECODE} = 1;
-	IPC::Run::run(
-		[ 'python3', '-c', $CLIENT, $self->{netloc}, ACCESS_KEY, SECRET_KEY, REGION, $method, $target ],
-		'<', \($body // ''), '>', \$output)
-	  or croak "$self->{name} refused $method $target: $output";
-	return $output;
+	return $self->{client}->request($method, $target, $body, REGION);
 }
 
 sub create_bucket

@@ -55,8 +55,8 @@ our @EXPORT = qw(detail_keys detail_value patient printable uuid_like write_file
 our @CARP_NOT = ('AthenaCalc::Connection', 'AthenaCalc::Emulator');
 
 use constant {
-	ACCESS_KEY   => 'AKIDEXAMPLE',
-	SECRET_KEY   => 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY',
+	ACCESS_KEY   => AthenaCalc::Emulator::ACCESS_KEY,
+	SECRET_KEY   => AthenaCalc::Emulator::SECRET_KEY,
 	WAIT_SECONDS => 30,
 	PATIENCE     => $ENV{ATHENA_CALC_TEST_PATIENCE} || 1,
 };
