@@ -254,8 +254,8 @@ for my $looks (1, undef)
 {
 	my $db = $athena->connect;
 
-	$athena->clear_log;
 	$athena->emulator->put_object("$bucket/early/theirs", 'theirs');
+	$athena->clear_log;
 	$athena->fault(operation => 'S3.HeadObject', status => 403, headers => { 'Content-Length' => '0' }, times => $looks);
 	$athena->fault(operation => 'S3.PutObject', hang => \1);
 	$db->send(copy_sql(), rows(10), "s3://$bucket/early/theirs");
