@@ -115,6 +115,17 @@ write_through(CopyTo *to, const char *bytes, size_t length)
 	MemoryContextReset(to->scratch_memory);
 }
 
+/* Has the uploads go on, in whatever memory COPY calls. */
+static void
+look(CopyTo *to)
+{
+	MemoryContext before = MemoryContextSwitchTo(to->scratch_memory);
+
+	s3_writer_look(to->writer);
+	MemoryContextSwitchTo(before);
+	MemoryContextReset(to->scratch_memory);
+}
+
 static void
 flush(CopyTo *to)
 {
@@ -221,6 +232,9 @@ put_row(CopyTo *to, const char *bytes, size_t length)
 	if (is_line)
 		put(to, "\n", 1);
 	to->has_rows = true;
+	/* A row that fills no buffer may be long in the making. */
+	if (s3_writer_is_neglected(to->writer))
+		look(to);
 }
 
 static void

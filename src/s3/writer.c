@@ -8,6 +8,8 @@
  */
 #include "s3/writer.h"
 
+#include <time.h>
+
 #include "aws/errand.h"
 #include "aws/sigv4.h"
 #include "s3/answer.h"
@@ -37,8 +39,9 @@
 /* Parts in memory: one is filled, the others are on their way. */
 #define MAX_PARTS 4
 
-/* How much may be written until the parts on their way are looked after. */
+/* How much may be written, and how long it may take, until the parts on their way are looked after. */
 #define BYTES_BETWEEN_LOOKS (64 * 1024)
+#define MS_BETWEEN_LOOKS 100
 
 /* The checksum that S3 makes of a whole object from those of its parts, and SDKs send by default. */
 #define CHECKSUM CHECKSUM_CRC32
@@ -109,8 +112,9 @@ struct S3Writer
 	Upload *current;
 	Part parts[MAX_PARTS];
 	int max_parts;
-	Part *filling; /* NULL for none */
-	size_t unlooked;
+	Part *filling;   /* NULL for none */
+	size_t unlooked; /* bytes since the last look after parts */
+	int64 looked_at; /* when that was, in milliseconds of coarse_now() */
 };
 
 static const HttpHeader checksum_algorithm = {"x-amz-checksum-algorithm", "CRC32"};
@@ -400,6 +404,16 @@ collect_parts(S3Writer *writer)
 	return arrived;
 }
 
+/* A clock to be asked for every row: not as fine as http_now(), but many times as fast. */
+static int64
+coarse_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (int64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 /* Looks after the parts on their way; waits, where `wait`, until something has happened. */
 static void
 look_after_parts(S3Writer *writer, bool wait)
@@ -410,6 +424,7 @@ look_after_parts(S3Writer *writer, bool wait)
 	s3_run_drive(writer->run, wait && !arrived);
 	collect_parts(writer);
 	writer->unlooked = 0;
+	writer->looked_at = coarse_now();
 }
 
 static Part *
@@ -806,6 +821,18 @@ s3_writer_write(S3Writer *writer, const char *bytes, size_t length)
 	}
 	if (writer->unlooked >= BYTES_BETWEEN_LOOKS)
 		look_after_parts(writer, false);
+}
+
+bool
+s3_writer_is_neglected(const S3Writer *writer)
+{
+	return coarse_now() - writer->looked_at >= MS_BETWEEN_LOOKS;
+}
+
+void
+s3_writer_look(S3Writer *writer)
+{
+	look_after_parts(writer, false);
 }
 
 uint64

@@ -25,6 +25,14 @@ extern void s3_writer_begin(S3Writer *writer, const S3Uri *uri, const char *type
 /* Appends to the object. Raises by the table of errors. */
 extern void s3_writer_write(S3Writer *writer, const char *bytes, size_t length);
 
+/*
+ * What is on its way goes on while the object is written, and goes no further where nothing comes: whoever has rows that come slowly
+ * asks with each, at next to no cost, whether a tenth of a second has gone without a look, and then has one. A look raises as
+ * s3_writer_write() does.
+ */
+extern bool s3_writer_is_neglected(const S3Writer *writer);
+extern void s3_writer_look(S3Writer *writer);
+
 /* Bytes of the object so far. */
 extern uint64 s3_writer_length(const S3Writer *writer);
 
