@@ -160,7 +160,7 @@ is($row->{state}, 'EVAPORATED', 'an unknown state is given as it is');
 is($athena->requests('GetCalculationExecution'), 3, 'it is waited for until there is a completion time');
 $athena->clear_faults;
 
-$id = start_sleep(60);
+$id = start_sleep(600);
 ($row, $took) = timed(sub { $athena->row(q{SELECT * FROM athena_calc.wait_for_calculation($1, '700ms')}, $id) });
 is($row->{state}, 'RUNNING', 'when the time is up the row is as it stands');
 cmp_ok($took, '<', 0.7 + AT_ONCE, sprintf('that took %.2f s', $took));
@@ -429,7 +429,7 @@ is($bare->value('SELECT (athena_calc.wait_for_session($1)).state', $bare->start_
 my %waits = (
 	'wait_for_session'     => [ 'SELECT athena_calc.wait_for_session($1)',     do { $athena->emulator_settings(session_start_seconds => 60); new_session() } ],
 	'acquire_session'      => [ 'SELECT athena_calc.acquire_session($1)',      'starting' ],
-	'wait_for_calculation' => [ 'SELECT athena_calc.wait_for_calculation($1)', do { $athena->emulator_settings(session_start_seconds => 0); start_sleep(60) } ]);
+	'wait_for_calculation' => [ 'SELECT athena_calc.wait_for_calculation($1)', do { $athena->emulator_settings(session_start_seconds => 0); start_sleep(600) } ]);
 for my $end (
 	# signal, seconds until it is noticed, SQLSTATEs
 	[ 'STOP', 12, qr/^08006$/ ],
