@@ -13,9 +13,9 @@ use Socket qw(SOMAXCONN);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-# What is promised is 50 ms. The bound is wider for machines that are busy with something else, and below a second, after
-# which something that looks now and then would look again; each test tells what it took.
-use constant BOUND_MS => patient(900);
+# What is promised is 50 ms. The bound is wider for machines that are busy with something else; each test tells
+# what it took.
+use constant BOUND_MS => patient(500);
 
 # A name server that never answers: the server's own getaddrinfo, for names of one domain.
 my $directory = tempdir(CLEANUP => 1);
@@ -188,23 +188,24 @@ foreach my $phase (@phases)
 # A signal that comes to a thread that resolves a name would be handled in it, beside the server's own.
 SKIP:
 {
-	skip 'no C compiler', 1 unless $has_resolver;
+	skip 'no C compiler', 2 unless $has_resolver;
 	my $db = begin_phase($phases[0]);
-	my ($pid, @masks) = $db->pid;
+	my ($pid, $backend, @masks) = $db->pid;
 
 	# Valgrind blocks them all, and gives them to the program itself.
-	skip 'a tool has signals of its own', 1 unless readlink("/proc/$pid/exe") =~ m{/postgres$};
+	skip 'a tool has signals of its own', 2 unless readlink("/proc/$pid/exe") =~ m{/postgres$};
 	my $takes_cancel = sub { return !(hex(substr $_[0], -8) >> (SIGINT - 1) & 1) };
 
 	# A thread is there a moment before the backend, which began it, takes signals again.
 	$athena->wait_until(
 		sub {
-			(my $backend, @masks) = map { slurp_file($_) =~ /^SigBlk:\s*([0-9a-f]+)$/m } "/proc/$pid/task/$pid/status",
+			($backend, @masks) = map { slurp_file($_) =~ /^SigBlk:\s*([0-9a-f]+)$/m } "/proc/$pid/task/$pid/status",
 			  grep { !m{/$pid/status$} } glob "/proc/$pid/task/*/status";
 			return @masks > 0 && $takes_cancel->($backend);
 		},
 		'a thread resolved the name while the backend takes a cancel');
-	is(scalar(grep { $takes_cancel->($_) } @masks), 0, 'no thread that resolves a name takes a cancel');
+	ok($takes_cancel->($backend), 'the backend takes a cancel while a name is resolved');
+	is(scalar(grep { $takes_cancel->($_) } @masks), 0, 'and no thread that does it');
 	$db->cancel;
 	$db->finish;
 	$db->close;

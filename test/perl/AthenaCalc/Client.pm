@@ -22,10 +22,10 @@ and ends with the object.
 use strict;
 use warnings;
 
+use AthenaCalc::Child;
 use Carp;
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
-use IPC::Open2;
 use JSON::PP;
 
 # Errors are told of the test's own lines.
@@ -66,11 +66,11 @@ sub request
 	my $answer = '';
 
 	$body //= '';
-	$self->_start unless $self->{pid};
-	print { $self->{stdin} } $json->encode([ $method, $target, $region, length $body ]), "\n", $body;
-	my ($status, $length) = (readline($self->{stdout}) // '') =~ /^(\d+) (\d+)$/
+	my $child = $self->{child} //= $self->_start;
+	print { $child->stdin } $json->encode([ $method, $target, $region, length $body ]), "\n", $body;
+	my ($status, $length) = (readline($child->stdout) // '') =~ /^(\d+) (\d+)$/
 	  or croak "the client of $self->{netloc} has ended";
-	read($self->{stdout}, $answer, $length) == $length or croak "the client of $self->{netloc} has ended";
+	read($child->stdout, $answer, $length) == $length or croak "the client of $self->{netloc} has ended";
 	croak "$self->{netloc} refused $method $target: $answer" if $status < 200 || $status > 299;
 	return $answer;
 }
@@ -78,25 +78,12 @@ sub request
 sub _start
 {
 	my ($self) = @_;
+	my $child = AthenaCalc::Child->new({ PYTHONPATH => abs_path("$HERE/../../emulator") }, undef,
+		'python3', "$HERE/client_server.py", @{ $self->{arguments} });
 
-	local $ENV{PYTHONPATH} = abs_path("$HERE/../../emulator");
-	local $ENV{PYTHONDONTWRITEBYTECODE} = 1;
-	$self->{pid} = open2($self->{stdout}, $self->{stdin}, 'python3', "$HERE/client_server.py", @{ $self->{arguments} });
-	binmode $self->{$_} foreach qw(stdin stdout);
-	$self->{stdin}->autoflush(1);
-	return;
-}
-
-sub DESTROY
-{
-	my ($self) = @_;
-
-	return unless $self->{pid};
-	close $self->{stdin};
-	# The exit status of the test must stay its own.
-	local $?;
-	waitpid delete $self->{pid}, 0;
-	return;
+	binmode $_ foreach $child->stdin, $child->stdout;
+	$child->stdin->autoflush(1);
+	return $child;
 }
 
 1;

@@ -34,12 +34,12 @@ Its own words are in tmp_check/log, beside PostgreSQL's.
 use strict;
 use warnings;
 
+use AthenaCalc::Child;
 use AthenaCalc::Client;
 use Carp;
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use HTTP::Tiny;
-use IPC::Open3;
 use JSON::PP;
 use MIME::Base64 qw(encode_base64);
 use PostgreSQL::Test::Utils ();
@@ -81,16 +81,9 @@ sub new
 	# On a kept connection its two writes a request would meet Nagle's algorithm: 40 ms each time.
 	$self->{http} = HTTP::Tiny->new(timeout => 30, keep_alive => 0, proxy => undef, http_proxy => undef);
 
-	local $ENV{PYTHONPATH} = $ROOT;
-	local $ENV{PYTHONDONTWRITEBYTECODE} = 1;
-	open my $errors, '>>', $log or croak "could not write $log: $!";
-	$self->{pid} = open3($self->{stdin}, $self->{stdout}, '>&' . fileno($errors), @command);
-	while (my $line = readline $self->{stdout})
-	{
-		$self->{authority} = $1 if $line =~ /^certificate authority (.+)$/;
-		$self->{url} = $1 and last if $line =~ /^listening on (\S+)$/;
-	}
-	croak "the emulator did not start; see $log" unless $self->{url};
+	$self->{child} = AthenaCalc::Child->new({ PYTHONPATH => $ROOT }, $log, @command);
+	($self->{url}, my @said) = $self->{child}->listens;
+	($self->{authority}) = map { /^certificate authority (.+)$/ } @said;
 	my ($netloc) = $self->{url} =~ m{//(.+)};
 	$self->{client} = AthenaCalc::Client->new($netloc, ACCESS_KEY, SECRET_KEY, $self->{authority});
 	return $self;
@@ -112,22 +105,8 @@ Ends it, which happens by itself, too; sends its process a signal, such as STOP.
 
 =cut
 
-sub signal { my ($self, $name) = @_; return kill $name, $self->{pid} }
-
-sub stop
-{
-	my ($self) = @_;
-
-	return unless $self->{pid};
-	close $self->{stdin};
-	kill 'CONT', $self->{pid}; # where a test that stopped it died
-	# The exit status of the test must stay its own.
-	local $?;
-	waitpid delete $self->{pid}, 0;
-	return;
-}
-
-sub DESTROY { $_[0]->stop }
+sub signal { my ($self, $name) = @_; return kill $name, $self->{child}->pid }
+sub stop   { return $_[0]{child}->stop }
 
 =item $emulator->fault(%rule), $emulator->faults(@rules), $emulator->clear_faults
 

@@ -34,11 +34,11 @@ beside PostgreSQL's.
 use strict;
 use warnings;
 
+use AthenaCalc::Child;
 use AthenaCalc::Client;
 use Carp;
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
-use IPC::Open3;
 use IPC::Run ();
 use PostgreSQL::Test::Utils ();
 
@@ -107,14 +107,8 @@ sub new
 	my $self = bless { name => $name }, $class;
 	my $log = "$PostgreSQL::Test::Utils::test_logfile.$name";
 
-	local $ENV{PYTHONDONTWRITEBYTECODE} = 1;
-	open my $errors, '>>', $log or croak "could not write $log: $!";
-	$self->{pid} = open3($self->{stdin}, $self->{stdout}, '>&' . fileno($errors), $server->{python}, $server->{command}->());
-	while (my $line = readline $self->{stdout})
-	{
-		$self->{url} = $1 and last if $line =~ /^listening on (\S+)$/;
-	}
-	croak "$name did not start; see $log" unless $self->{url};
+	$self->{child} = AthenaCalc::Child->new({}, $log, $server->{python}, $server->{command}->());
+	($self->{url}) = $self->{child}->listens;
 	my ($netloc) = $self->{url} =~ m{//(.+)};
 	$self->{client} = AthenaCalc::Client->new($netloc, ACCESS_KEY, SECRET_KEY);
 	# It may listen for some time before it serves.
@@ -172,18 +166,6 @@ sub create_bucket
 	$self->request('PUT', "/$bucket",
 		'<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
 		  . '<LocationConstraint>' . REGION . '</LocationConstraint></CreateBucketConfiguration>');
-	return;
-}
-
-sub DESTROY
-{
-	my ($self) = @_;
-
-	return unless $self->{pid};
-	close $self->{stdin};
-	# The exit status of the test must stay its own.
-	local $?;
-	waitpid delete $self->{pid}, 0;
 	return;
 }
 
