@@ -126,7 +126,7 @@ sub get_to_know
 }
 
 get_to_know($front);
-$db = backend($front, request_timeout => patient(500) . 'ms', max_attempts => 1, max_response_size => '1kB');
+$db = backend($front, request_timeout => patient(3) . 's', max_attempts => 1, max_response_size => '1kB');
 $athena->faults(
 	{ operation => 'GetCalculationExecutionStatus', hang => \1 },
 	{ operation => 'GetCalculationExecutionStatus', body => '{"x": "' . 'x' x 5000 . '"}' },

@@ -124,7 +124,7 @@ my $small = AthenaCalc::Test->new(name => 'small', conf => <<'END');
 max_files_per_process = 64
 athena_calc.max_concurrency = 1000
 END
-$small->fault(operation => 'GetCalculationExecutionStatus', times => undef, delay => patient(0.02));
+$small->fault(operation => 'GetCalculationExecutionStatus', times => undef, delay => patient(0.1));
 my $row = $small->row(<<'END');
 SELECT count(*), count(*) FILTER (WHERE error_code = 'InvalidRequestException') AS asked
   FROM athena_calc.batch_get_calculation_execution_status(ARRAY(SELECT 'x' || i FROM generate_series(1, 200) i))
