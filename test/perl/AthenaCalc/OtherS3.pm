@@ -46,6 +46,8 @@ use constant {
 	ACCESS_KEY => 'test:tester',
 	SECRET_KEY => 'testing/with+signs=',
 	REGION     => 'eu-central-1',
+	# The keys of a page of a list, where none are asked for: S3 has a thousand, which would take long to write.
+	PAGE => 60,
 };
 
 my $ROOT = abs_path(dirname(__FILE__) . '/../../..');
@@ -66,7 +68,7 @@ my %SERVERS = (
 		strict  => 1,
 		python  => '/usr/bin/python3',
 		modules => [ 'swift.common.middleware.s3api', 'swift.proxy', 'eventlet' ],
-		command => sub { ("$ROOT/test/perl/AthenaCalc/swift_server.py", PostgreSQL::Test::Utils::tempdir('swift'), REGION, ACCESS_KEY, SECRET_KEY) }
+		command => sub { ("$ROOT/test/perl/AthenaCalc/swift_server.py", PostgreSQL::Test::Utils::tempdir('swift'), REGION, ACCESS_KEY, SECRET_KEY, PAGE) }
 	});
 
 =head1 METHODS
@@ -107,7 +109,7 @@ sub new
 	my $self = bless { name => $name }, $class;
 	my $log = "$PostgreSQL::Test::Utils::test_logfile.$name";
 
-	$self->{child} = AthenaCalc::Child->new({}, $log, $server->{python}, $server->{command}->());
+	$self->{child} = AthenaCalc::Child->new({ MOTO_S3_DEFAULT_MAX_KEYS => PAGE }, $log, $server->{python}, $server->{command}->());
 	($self->{url}) = $self->{child}->listens;
 	my ($netloc) = $self->{url} =~ m{//(.+)};
 	$self->{client} = AthenaCalc::Client->new($netloc, ACCESS_KEY, SECRET_KEY);

@@ -1,10 +1,10 @@
 """OpenStack Swift with its S3 API, all of it on loopback: an S3 that is not ours and that verifies signatures.
 
-    python3 swift_server.py DIRECTORY REGION ACCOUNT:USER SECRET_KEY
+    python3 swift_server.py DIRECTORY REGION ACCOUNT:USER SECRET_KEY PAGE
 
-It takes Debian's python3-swift. The access key is ACCOUNT:USER. Objects are in memory, because Swift's object server
-wants a file system with user xattrs; accounts and containers are in DIRECTORY, which is the caller's to remove. When it
-serves, it prints "listening on URL"; it ends when its standard input does.
+It takes Debian's python3-swift. The access key is ACCOUNT:USER; a list has at most PAGE keys. Objects are in memory,
+because Swift's object server wants a file system with user xattrs; accounts and containers are in DIRECTORY, which is
+the caller's to remove. When it serves, it prints "listening on URL"; it ends when its standard input does.
 """
 
 import array
@@ -66,6 +66,7 @@ paste.filter_factory = swift_server:memory_factory
 use = egg:swift#s3api
 location = {region}
 storage_domain = s3.localhost
+max_bucket_listing = {page}
 
 [filter:tempauth]
 use = egg:swift#tempauth
@@ -131,7 +132,7 @@ def serve(listener, configuration):
     return pid
 
 
-def main(directory, region, access_key, secret_key):
+def main(directory, region, access_key, secret_key, page):
     account, user = access_key.split(":")
     # Nobody else can take a port that is listened on from here on.
     listeners = {name: eventlet.listen(("127.0.0.1", 0)) for name in STORAGE + ("proxy",)}
@@ -147,7 +148,7 @@ def main(directory, region, access_key, secret_key):
 
     texts = {name: SERVER.format(directory=directory, name="mem_object" if name == "object" else name) for name in STORAGE}
     texts["proxy"] = PROXY.format(
-        directory=directory, region=region, account=account, user=user, secret_key=secret_key, pipeline=PIPELINE,
+        directory=directory, region=region, page=page, account=account, user=user, secret_key=secret_key, pipeline=PIPELINE,
         filters="".join(FILTER.format(name=name) for name in FILTERS))
     utils.set_swift_dir(directory)
     pids = [serve(listeners[name], write(name + ".conf", text)) for name, text in texts.items()]
