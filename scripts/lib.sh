@@ -247,10 +247,11 @@ start_cluster() {
 	as_client=("${as_user[@]}" "PGHOST=$work" PGPORT=5432 PGUSER=postgres)
 }
 
-# Stops every cluster in $work that runs, one that a killed test has left included.
+# Stops every cluster in $work that runs, one that a killed test has left included. The numbers of other systems' processes are not
+# this system's.
 stop_clusters() {
 	local pid_file
-	find "$work" -name postmaster.pid 2>/dev/null | while read -r pid_file; do
+	find "$work" -path "$work/systems" -prune -o -name postmaster.pid -print 2>/dev/null | while read -r pid_file; do
 		"${as_user[@]}" "$bindir/pg_ctl" -D "$(dirname "$pid_file")" -m immediate stop >/dev/null 2>&1 </dev/null || true
 	done
 }

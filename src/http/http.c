@@ -352,7 +352,7 @@ find_descriptor(HttpRun *run)
 		run->concurrency = run->under_way;
 		return true;
 	}
-	if (http_wait_spare())
+	if (http_wait_spare(multi))
 		return true;
 	if (active_transfer_count == 0 && descriptor_open_count() > 0)
 	{

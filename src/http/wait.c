@@ -118,15 +118,24 @@ forget_lone_socket(void)
 }
 
 bool
-http_wait_spare(void)
+http_wait_spare(CURLM *multi)
 {
-	if (lone.set == NULL || lone.is_wanted)
+	struct epoll_event event = {.events = EPOLLIN, .data.fd = lone.socket};
+
+	if (lone.set == NULL)
 		return false;
+	if (lone.is_wanted)
+	{
+		if (epoll_ctl(sockets, EPOLL_CTL_ADD, lone.socket, &event) != 0)
+			return false;
+		curl_multi_assign(multi, lone.socket, &sockets);
+		watched_count++;
+	}
 	forget_lone_socket();
 	return true;
 }
 
-/* Whether a set can be made. To try it without knowing would end a request that can do without. */
+/* Whether there is a descriptor for a set. Where there is none, the server throws and keeps the memory of what it began. */
 static bool
 has_descriptor_for_set(void)
 {
@@ -165,8 +174,10 @@ create_lone_set(curl_socket_t socket)
 }
 
 /*
- * Takes the socket that is waited for alone the second time in a row. Beside it may be what curl wakes itself by. That is none of a
- * socket's identity: one eventfd is as another.
+ * Takes the socket that was watched last, when it is so the second time in a row and at most one other is watched, by which curl may
+ * wake itself. That is not taken, for it is no socket: one eventfd has the identity of all. Nor is a number that curl has closed.
+ * Where interrupts are held nothing is made, for an error, though it is caught, would let go of them, and at the backend's end it
+ * would be FATAL.
  */
 static void
 find_lone_socket(CURLM *multi)
@@ -175,7 +186,8 @@ find_lone_socket(CURLM *multi)
 	struct stat status;
 	WaitEventSet *set;
 
-	if (watched_count > 2 || last_watched.events != EPOLLIN || lone.is_wanted)
+	if (watched_count > 2 || last_watched.events != EPOLLIN || lone.is_wanted ||
+		InterruptHoldoffCount > 0)
 		return;
 	if (socket != alone_before)
 	{
@@ -184,6 +196,11 @@ find_lone_socket(CURLM *multi)
 	}
 	if (fstat(socket, &status) != 0 || !S_ISSOCK(status.st_mode))
 		return;
+	if (curl_multi_assign(multi, socket, &sockets) != CURLM_OK)
+	{
+		last_watched.events = 0;
+		return;
+	}
 	set = create_lone_set(socket);
 	if (set == NULL)
 	{
@@ -240,18 +257,20 @@ socket_callback(CURL *easy, curl_socket_t socket, int what, void *multi, void *k
 		event.events |= EPOLLIN;
 	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
 		event.events |= EPOLLOUT;
-	if (known != NULL && epoll_ctl(sockets, EPOLL_CTL_MOD, socket, &event) == 0)
-		last_watched = event;
-	/* Not known, or closed and opened anew under its old number. */
-	else if (epoll_ctl(sockets, EPOLL_CTL_ADD, socket, &event) == 0)
+	if (known == NULL || epoll_ctl(sockets, EPOLL_CTL_MOD, socket, &event) != 0)
 	{
-		last_watched = event;
+		/* Not known, or closed and opened anew under its old number. */
+		if (epoll_ctl(sockets, EPOLL_CTL_ADD, socket, &event) != 0 &&
+			(errno != EEXIST || epoll_ctl(sockets, EPOLL_CTL_MOD, socket, &event) != 0))
+		{
+			cannot_watch = true;
+			return 0;
+		}
 		if (known == NULL)
 			watched_count++;
 		curl_multi_assign((CURLM *) multi, socket, &sockets);
 	}
-	else if (errno != EEXIST || epoll_ctl(sockets, EPOLL_CTL_MOD, socket, &event) != 0)
-		cannot_watch = true;
+	last_watched = event;
 	return 0;
 }
 

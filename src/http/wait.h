@@ -29,8 +29,8 @@ extern void http_wait(CURLM *multi, int64 due);
 /* The same without waiting. */
 extern void http_look(CURLM *multi);
 
-/* Gives back a descriptor that waiting can do without. False where there is none. */
-extern bool http_wait_spare(void);
+/* Gives back a descriptor that waiting for a multi handle's sockets can do without. False where there is none. */
+extern bool http_wait_spare(CURLM *multi);
 
 /* Whether the multi handle that was connected last cannot be used any more. All that is left is to clean it up. */
 extern bool http_wait_is_broken(void);
