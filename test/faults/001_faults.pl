@@ -268,11 +268,13 @@ sub operations
 	my ($connection, $name, $sql) = @_;
 	my %seen;
 
+	$connection->query("SET athena_calc.request_timeout = '3s'");
 	$athena->clear_log;
 	my $error = $connection->error(numbered($sql, '20 s'));
 	my @operations = grep { !$seen{$_}++ } map { $_->{operation} } $athena->requests;
 	$athena->wait_for_session($session, 'IDLE');
 	is($error->{sqlstate}, $name =~ /it fails/ ? 'SP001' : '00000', "$name, undisturbed") or diag($error->{message});
+	$connection->query("SET athena_calc.request_timeout = '150ms'");
 	return @operations;
 }
 

@@ -91,7 +91,8 @@ my $behind = AthenaCalc::Front->new($late->emulator);
 for my $round (1 .. 2)
 {
 	$behind->clear_log;
-	$late->with(secret_access_key => AthenaCalc::Test::SECRET_KEY, endpoint_url => $behind->url, ca_bundle => $behind->authority);
+	$late->with(secret_access_key => AthenaCalc::Test::SECRET_KEY, endpoint_url => $behind->url, ca_bundle => $behind->authority,
+		connect_timeout => patient(3) . 's');
 	is($late->value(q{SELECT count(error_code) FROM athena_calc.batch_get_calculation_execution_status(array_fill('nobody'::text, ARRAY[10]))}),
 		10, "not preloaded, backend $round");
 	my $versions = versions($behind, 10);

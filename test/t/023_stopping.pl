@@ -18,7 +18,7 @@ use constant {
 
 my $athena  = AthenaCalc::Test->new;
 my $session = $athena->start_session;
-my $code    = 'import time; time.sleep(60)';
+my $code    = 'import time; time.sleep(600)';
 my @latencies;
 
 sub own_sessions
