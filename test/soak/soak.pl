@@ -234,9 +234,7 @@ for my $worker (1 .. WORKERS)
 
 	if (!$pid)
 	{
-		# The emulator ends when nobody has this open.
-		close $athena->{emulator}{stdin};
-		eval { work($worker); 1 } or do { append_to_file("$work/died.$worker", $@); POSIX::_exit(1) };
+		eval { $athena->emulator->leave_to_parent; work($worker); 1 } or do { append_to_file("$work/died.$worker", $@); POSIX::_exit(1) };
 		POSIX::_exit(0);
 	}
 	$workers{$pid} = $worker;

@@ -103,10 +103,16 @@ sub authority { return $_[0]{authority} }
 
 Ends it, which happens by itself, too; sends its process a signal, such as STOP.
 
+=item $emulator->leave_to_parent
+
+For a process that was forked off: from here nothing keeps the emulator running any more.
+
 =cut
 
 sub signal { my ($self, $name) = @_; return kill $name, $self->{child}->pid }
 sub stop   { return $_[0]{child}->stop }
+
+sub leave_to_parent { return close $_[0]{child}->stdin }
 
 =item $emulator->fault(%rule), $emulator->faults(@rules), $emulator->clear_faults
 
