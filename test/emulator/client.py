@@ -208,6 +208,7 @@ class EmulatorTest(unittest.TestCase):
         """Looks until the state is one of those wanted; returns the states that were seen, in order."""
         seen = []
         deadline = time.monotonic() + seconds
+        pause = 0.005
         while True:
             state = look()
             if not seen or seen[-1] != state:
@@ -215,7 +216,9 @@ class EmulatorTest(unittest.TestCase):
             if state in wanted:
                 return seen
             self.assertLess(time.monotonic(), deadline, "only saw %s" % seen)
-            time.sleep(0.005)
+            time.sleep(pause)
+            # A long wait is Spark's, which wants the processors that looking takes.
+            pause = min(pause * 1.1, 0.2)
 
     def session_state(self, session):
         return self.call("GetSessionStatus", SessionId=session)["Status"]["State"]

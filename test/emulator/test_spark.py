@@ -64,14 +64,14 @@ class Spark(EmulatorTest):
         calculation = self.start(session, "frame = spark.range(4).selectExpr('id', 'id * id AS square')\n"
                                  "frame.createOrReplaceTempView('squares')\nprint(type(spark).__name__, frame.count())\n"
                                  "print(spark.conf.get('spark.sql.shuffle.partitions'))")
-        self.until(lambda: self.calculation_state(calculation), ("COMPLETED", "FAILED"), 120)
+        self.until(lambda: self.calculation_state(calculation), ("COMPLETED", "FAILED"), 300)
         got = self.call("GetCalculationExecution", CalculationExecutionId=calculation)
         self.assertEqual(got["Status"]["State"], "COMPLETED", got["Status"])
         self.assertEqual(self.output(got), "SparkSession 4\n3\n")
 
         def ended(code):
             calculation = self.start(session, code)
-            self.until(lambda: self.calculation_state(calculation), ("COMPLETED", "FAILED"), 60)
+            self.until(lambda: self.calculation_state(calculation), ("COMPLETED", "FAILED"), 300)
             return self.call("GetCalculationExecution", CalculationExecutionId=calculation)
 
         self.assertEqual(self.output(ended("%%sql\nSELECT square FROM squares WHERE id > 1 ORDER BY id")),
@@ -97,7 +97,7 @@ class SparkAndObjects(EmulatorTest):
     def run_here(self, code):
         """What the code prints."""
         calculation = self.start(self.session, code)
-        self.until(lambda: self.calculation_state(calculation), ENDED, 120)
+        self.until(lambda: self.calculation_state(calculation), ENDED, 300)
         got = self.call("GetCalculationExecution", CalculationExecutionId=calculation)
         self.assertEqual(got["Status"]["State"], "COMPLETED", got["Status"].get("StateChangeReason"))
         return self.output(got)
