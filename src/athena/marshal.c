@@ -131,6 +131,15 @@ has_default(AthenaKind kind)
 	return kind == ATHENA_TOKEN || kind == ATHENA_WORK_GROUP;
 }
 
+/* The beginning of an object's next member. */
+static void
+append_name(StringInfo json, bool first, const char *name, size_t length)
+{
+	appendStringInfoString(json, first ? "\"" : ",\"");
+	appendBinaryStringInfo(json, name, (int) length);
+	appendStringInfoString(json, "\":");
+}
+
 char *
 marshal_request(const AthenaOperation *operation, const NullableDatum *arguments,
 				const char *work_group, int page_size, JsonValue next_token)
@@ -167,14 +176,15 @@ marshal_request(const AthenaOperation *operation, const NullableDatum *arguments
 			{
 				open = name;
 				open_length = (size_t) (dot - name);
-				appendStringInfo(&json, "%s\"%.*s\":{", first ? "" : ",", (int) open_length, name);
+				append_name(&json, first, open, open_length);
+				appendStringInfoChar(&json, '{');
 				first = true;
 			}
 			name = dot + 1;
 		}
 		if (arguments[i].isnull && !has_default(argument->kind))
 			continue;
-		appendStringInfo(&json, "%s\"%s\":", first ? "" : ",", name);
+		append_name(&json, first, name, strlen(name));
 		append_argument(&json, argument, arguments[i], work_group);
 		first = false;
 	}

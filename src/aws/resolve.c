@@ -5,6 +5,11 @@
 #include "aws/resolve.h"
 
 #include "aws/source.h"
+#include "utils/memutils.h"
+
+/* The endpoint that was found last, and by what: a backend asks for one again and again. */
+static AwsEndpointQuery last_query; /* without a service where there is none */
+static AwsEndpoint last_endpoint;
 
 const char *
 aws_resolve_region(const AwsConfig *config, const char **origin)
@@ -46,6 +51,31 @@ aws_resolve_endpoint(const AwsConfig *config, const AwsService *service, AwsEndp
 	aws_resolve_endpoint_in(config, service, aws_resolve_region(config, NULL), endpoint);
 }
 
+static bool
+is_last_query(const AwsEndpointQuery *query)
+{
+	return last_query.service == query->service && strcmp(last_query.region, query->region) == 0 &&
+		   strcmp(last_query.url, query->url) == 0 && last_query.use_fips == query->use_fips &&
+		   last_query.use_dualstack == query->use_dualstack;
+}
+
+static void
+keep_query(const AwsEndpointQuery *query, const AwsEndpoint *endpoint)
+{
+	char *region = MemoryContextStrdup(TopMemoryContext, query->region);
+	char *url = MemoryContextStrdup(TopMemoryContext, query->url);
+
+	if (last_query.service != NULL)
+	{
+		pfree((char *) last_query.region);
+		pfree((char *) last_query.url);
+	}
+	last_query = *query;
+	last_query.region = region;
+	last_query.url = url;
+	last_endpoint = *endpoint;
+}
+
 void
 aws_resolve_endpoint_in(const AwsConfig *config, const AwsService *service, const char *region,
 						AwsEndpoint *endpoint)
@@ -58,6 +88,11 @@ aws_resolve_endpoint_in(const AwsConfig *config, const AwsService *service, cons
 	query.url = config->values[service->endpoint_option];
 	query.use_fips = aws_config_is_true(config, AWS_OPTION_USE_FIPS_ENDPOINT);
 	query.use_dualstack = aws_config_is_true(config, AWS_OPTION_USE_DUALSTACK_ENDPOINT);
+	if (is_last_query(&query))
+	{
+		*endpoint = last_endpoint;
+		return;
+	}
 	if (!aws_endpoint_resolve(&query, endpoint, &problem))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -65,4 +100,5 @@ aws_resolve_endpoint_in(const AwsConfig *config, const AwsService *service, cons
 				 errhint("Check athena_calc.region, athena_calc.%s, "
 						 "athena_calc.use_fips_endpoint and athena_calc.use_dualstack_endpoint.",
 						 aws_options[service->endpoint_option].name)));
+	keep_query(&query, endpoint);
 }

@@ -31,6 +31,8 @@ typedef struct HttpTransfer
 	CURL *easy;
 	CURLM *multi; /* the handle that it is part of; NULL for none */
 	HttpExchange *exchange;
+	CURLU *url;     /* that of the last request, as curl reads it */
+	char *url_text; /* the same, from malloc; NULL when there was none, or it is none to curl */
 	struct curl_slist *headers;
 	ByteBuffer head;
 	ByteBuffer body;
