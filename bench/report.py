@@ -60,7 +60,7 @@ def main():
     units, cases = read_figures(sys.argv[1])
     goals = read_goals(sys.argv[2])
     heading = ('case', 'program', '', 'median', 'p99', 'CPU', 'ratio', 'CPU ratio', 'goal')
-    layout = '{:18} {:18} {:>3} {:>10} {:>9} {:>9} {:>7} {:>9}  {}'
+    layout = '{:25} {:18} {:>3} {:>10} {:>9} {:>9} {:>7} {:>9}  {}'
     print(layout.format(*heading).rstrip())
     for case, programs in cases.items():
         reference = next(iter(programs.values()))

@@ -2,7 +2,8 @@
 #
 # shellcheck shell=bash disable=SC2154,SC2317
 
-define_case 'connections 100' ms floor athena_calc boto3
+define_case 'connections directory 100' ms floor athena_calc
+define_case 'connections file 100' ms floor athena_calc boto3
 define_case 'http2 100' ms http1 floor athena_calc
 for count in 100 1000; do
 	for at_once in 32 100; do
@@ -22,22 +23,23 @@ batch_of() {
 }
 
 # New connections, verified against all that a system trusts; the floor has but the one authority.
-connections_floor() { floor batch "$athena_url/" "$one_ca" "$1" "$1" | time_and_cpu_ms; }
-connections_athena_calc() { connect_athena_calc "$1" "$athena_url"; }
-connections_boto3() { boto3 batch "$athena_url" "$system_file" "$1" "$1" | time_and_cpu_ms; }
+connections_floor() { floor batch "$athena_url/" "$one_ca" "$2" "$2" | time_and_cpu_ms; }
+connections_athena_calc() { connect_athena_calc "$2" "$athena_url" "$(system_authorities "$1")"; }
+connections_boto3() { boto3 batch "$athena_url" "$(system_authorities "$1")" "$2" "$2" | time_and_cpu_ms; }
 
+# connect_athena_calc COUNT URL AUTHORITIES
 connect_athena_calc() {
 	time_statement "
 		SET athena_calc.endpoint_url = '$2';
-		SET athena_calc.ca_bundle = '$system_file';
+		SET athena_calc.ca_bundle = '$3';
 		SET athena_calc.max_concurrency = $1;" "$(batch_of "$1")" | time_and_cpu_ms
 }
 
 # A batch finds out whether there is HTTP/2; it is for those that follow.
 prepare_http2() { http2_athena_calc 2 >/dev/null; }
-http2_http1() { connect_athena_calc "$1" "$athena_url"; }
+http2_http1() { connect_athena_calc "$1" "$athena_url" "$system_file"; }
 http2_floor() { floor http2 "$http2_athena_url/" "$one_ca" "$1" "$1" | time_and_cpu_ms; }
-http2_athena_calc() { connect_athena_calc "$1" "$http2_athena_url"; }
+http2_athena_calc() { connect_athena_calc "$1" "$http2_athena_url" "$system_file"; }
 
 # What so many take at best, when each takes the endpoint's delay.
 batch_ideal() {

@@ -4,15 +4,10 @@
  */
 #include "http/transfer.h"
 
-#include <dirent.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 
-#if !CURL_AT_LEAST_VERSION(7, 70, 0)
-#include <openssl/x509.h>
-#endif
-
+#include "http/authorities.h"
 #include "http/descriptor.h"
 #include "utils/memutils.h"
 
@@ -119,81 +114,22 @@ progress_callback(void *context, curl_off_t download_total, curl_off_t downloade
 	return 0;
 }
 
-/* Whether a directory has certificates under the names by which OpenSSL looks them up. */
-static bool
-is_hashed_directory(const char *path)
-{
-	DIR *directory = opendir(path);
-	struct dirent *entry;
-	bool found = false;
-
-	if (directory == NULL)
-		return false;
-	while (!found && (entry = readdir(directory)) != NULL)
-		found = strspn(entry->d_name, "0123456789abcdef") == 8 && entry->d_name[8] == '.';
-	closedir(directory);
-	return found;
-}
-
-/* The certificates that curl was built to trust: a file, a directory, or both. */
-static void
-system_certificate_authorities(const char **file, const char **directory)
-{
-#if CURL_AT_LEAST_VERSION(7, 70, 0)
-	const curl_version_info_data *curl = curl_version_info(CURLVERSION_NOW);
-
-	*file = curl->cainfo;
-	*directory = curl->capath;
-#else
-	/* It does not say, but where OpenSSL looks is where distributions keep them. */
-	*file = X509_get_default_cert_file();
-	*directory = X509_get_default_cert_dir();
-#endif
-}
-
-/*
- * Tells what certificates are verified against. Either a file or a directory, never both: with both
- * (which is how libcurl comes on Debian) it reads the file anew for each connection, 16 ms each time.
- * A hashed directory is best: only the one certificate that is needed is read.
- * https://curl.se/libcurl/c/CURLOPT_CA_CACHE_TIMEOUT.html
- */
 static bool
 set_certificate_authorities(HttpTransfer *transfer, const char *ca_bundle)
 {
-	static bool system_known = false;
-	static bool system_hashed = false;
-	const char *file = ca_bundle;
-	const char *directory = NULL;
-	struct stat status;
+	char *copy;
 
 	if (transfer->ca_bundle != NULL && strcmp(transfer->ca_bundle, ca_bundle) == 0)
 		return true;
-
-	if (ca_bundle[0] == '\0')
+	copy = strdup(ca_bundle);
+	if (copy != NULL && !authorities_attach(transfer->easy, copy))
 	{
-		system_certificate_authorities(&file, &directory);
-		if (!system_known)
-		{
-			system_hashed = directory != NULL && is_hashed_directory(directory);
-			system_known = true;
-		}
-		if (system_hashed)
-			file = NULL;
-		else
-			directory = NULL;
-	}
-	else if (stat(ca_bundle, &status) == 0 && S_ISDIR(status.st_mode))
-	{
-		file = NULL;
-		directory = ca_bundle;
+		free(copy);
+		copy = NULL;
 	}
 	free(transfer->ca_bundle);
-	transfer->ca_bundle = NULL;
-	if (curl_easy_setopt(transfer->easy, CURLOPT_CAINFO, file) != CURLE_OK ||
-		curl_easy_setopt(transfer->easy, CURLOPT_CAPATH, directory) != CURLE_OK)
-		return false;
-	transfer->ca_bundle = strdup(ca_bundle);
-	return true;
+	transfer->ca_bundle = copy;
+	return copy != NULL;
 }
 
 /* Whether curl's copies of a parsed URL have all that is in it: before 8.3.0 the zone of an IPv6 address was lost. */
