@@ -12,30 +12,33 @@
 
 #include "storage/fd.h"
 
-/* A socket that curl was given, by its identity: its number may be another's by now. */
-typedef struct OpenSocket
-{
-	dev_t device;
-	ino_t inode; /* 0 for none */
-} OpenSocket;
-
 static int reserved_count = 0;
 static int open_count = 0;
-static OpenSocket *open_sockets = NULL; /* by descriptor, from malloc: it grows below a callback */
+/* Those that curl was given, by descriptor, from malloc: it grows below a callback. Their numbers may be others' by now. */
+static SocketIdentity *open_sockets = NULL;
 static int open_sockets_size = 0;
 static bool was_refused = false;
 static bool recount_due = false; /* whether one was opened since they were counted */
 
-static bool
-identify(int fd, OpenSocket *identity)
+bool
+descriptor_identify(int fd, SocketIdentity *identity)
 {
 	struct stat status;
 
-	if (fstat(fd, &status) != 0)
+	if (fstat(fd, &status) != 0 || !S_ISSOCK(status.st_mode))
 		return false;
 	identity->device = status.st_dev;
 	identity->inode = status.st_ino;
 	return true;
+}
+
+bool
+descriptor_is(int fd, SocketIdentity identity)
+{
+	SocketIdentity now;
+
+	return descriptor_identify(fd, &now) && now.device == identity.device &&
+		   now.inode == identity.inode;
 }
 
 static void
@@ -55,15 +58,15 @@ remember(int fd)
 	if (fd >= open_sockets_size)
 	{
 		int size = Max(fd + 1, 2 * open_sockets_size);
-		OpenSocket *larger = realloc(open_sockets, sizeof(OpenSocket) * size);
+		SocketIdentity *larger = realloc(open_sockets, sizeof(SocketIdentity) * size);
 
 		if (larger == NULL)
 			return false;
-		memset(larger + open_sockets_size, 0, sizeof(OpenSocket) * (size - open_sockets_size));
+		memset(larger + open_sockets_size, 0, sizeof(SocketIdentity) * (size - open_sockets_size));
 		open_sockets = larger;
 		open_sockets_size = size;
 	}
-	if (!identify(fd, &open_sockets[fd]))
+	if (!descriptor_identify(fd, &open_sockets[fd]))
 		return false;
 	open_count++;
 	recount_due = true;
@@ -77,11 +80,7 @@ descriptor_open_count(void)
 	{
 		for (int fd = 0; fd < open_sockets_size; fd++)
 		{
-			OpenSocket now;
-
-			if (open_sockets[fd].inode != 0 &&
-				(!identify(fd, &now) || now.inode != open_sockets[fd].inode ||
-				 now.device != open_sockets[fd].device))
+			if (open_sockets[fd].inode != 0 && !descriptor_is(fd, open_sockets[fd]))
 				forget(fd);
 		}
 		recount_due = false;

@@ -14,7 +14,22 @@
 
 #include "compat.h"
 
+#include <sys/types.h>
+
 #include <curl/curl.h>
+
+/* What tells a socket from another that has its number later. */
+typedef struct SocketIdentity
+{
+	dev_t device;
+	ino_t inode; /* 0 for none */
+} SocketIdentity;
+
+/* The identity of a socket; false where the number is no socket's. */
+extern bool descriptor_identify(int fd, SocketIdentity *identity);
+
+/* Whether a number is still the socket's. */
+extern bool descriptor_is(int fd, SocketIdentity identity);
 
 /* How many sockets are open, idle connections included. */
 extern int descriptor_open_count(void);

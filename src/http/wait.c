@@ -9,9 +9,9 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "http/descriptor.h"
 #include "http/http.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
@@ -45,8 +45,7 @@ typedef struct LoneSocket
 {
 	WaitEventSet *set; /* NULL where there is none */
 	curl_socket_t socket;
-	dev_t device;
-	ino_t inode;
+	SocketIdentity identity;
 	bool is_wanted; /* whether curl waits for what it brings */
 } LoneSocket;
 
@@ -117,6 +116,24 @@ forget_lone_socket(void)
 	alone_before = CURL_SOCKET_BAD;
 }
 
+/* Puts a socket into `sockets`, or changes what is waited for of it there. False where the system cannot watch another. */
+static bool
+watch(CURLM *multi, struct epoll_event event, bool is_known)
+{
+	curl_socket_t socket = event.data.fd;
+
+	if (is_known && epoll_ctl(sockets, EPOLL_CTL_MOD, socket, &event) == 0)
+		return true;
+	/* Not known, or closed and opened anew under its old number. */
+	if (epoll_ctl(sockets, EPOLL_CTL_ADD, socket, &event) != 0 &&
+		(errno != EEXIST || epoll_ctl(sockets, EPOLL_CTL_MOD, socket, &event) != 0))
+		return false;
+	if (!is_known)
+		watched_count++;
+	curl_multi_assign(multi, socket, &sockets);
+	return true;
+}
+
 bool
 http_wait_spare(CURLM *multi)
 {
@@ -124,13 +141,8 @@ http_wait_spare(CURLM *multi)
 
 	if (lone.set == NULL)
 		return false;
-	if (lone.is_wanted)
-	{
-		if (epoll_ctl(sockets, EPOLL_CTL_ADD, lone.socket, &event) != 0)
-			return false;
-		curl_multi_assign(multi, lone.socket, &sockets);
-		watched_count++;
-	}
+	if (lone.is_wanted && !watch(multi, event, false))
+		return false;
 	forget_lone_socket();
 	return true;
 }
@@ -183,7 +195,7 @@ static void
 find_lone_socket(CURLM *multi)
 {
 	curl_socket_t socket = last_watched.data.fd;
-	struct stat status;
+	SocketIdentity identity;
 	WaitEventSet *set;
 
 	if (watched_count > 2 || last_watched.events != EPOLLIN || lone.is_wanted ||
@@ -194,7 +206,7 @@ find_lone_socket(CURLM *multi)
 		alone_before = socket;
 		return;
 	}
-	if (fstat(socket, &status) != 0 || !S_ISSOCK(status.st_mode))
+	if (!descriptor_identify(socket, &identity))
 		return;
 	if (curl_multi_assign(multi, socket, &sockets) != CURLM_OK)
 	{
@@ -212,19 +224,16 @@ find_lone_socket(CURLM *multi)
 	curl_multi_assign(multi, socket, NULL);
 	watched_count--;
 	forget_lone_socket();
-	lone = (LoneSocket){set, socket, status.st_dev, status.st_ino, true};
+	lone = (LoneSocket){set, socket, identity, true};
 }
 
 /* Whether what curl wants of a socket is settled by the set of the lone one. */
 static bool
 is_lone_socket(curl_socket_t socket, int what)
 {
-	struct stat status;
-
 	if (lone.set == NULL || socket != lone.socket)
 		return false;
-	lone.is_wanted = what == CURL_POLL_IN && fstat(socket, &status) == 0 &&
-					 status.st_dev == lone.device && status.st_ino == lone.inode;
+	lone.is_wanted = what == CURL_POLL_IN && descriptor_is(socket, lone.identity);
 	if (lone.is_wanted || what == CURL_POLL_REMOVE)
 		return true;
 	forget_lone_socket();
@@ -257,20 +266,10 @@ socket_callback(CURL *easy, curl_socket_t socket, int what, void *multi, void *k
 		event.events |= EPOLLIN;
 	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
 		event.events |= EPOLLOUT;
-	if (known == NULL || epoll_ctl(sockets, EPOLL_CTL_MOD, socket, &event) != 0)
-	{
-		/* Not known, or closed and opened anew under its old number. */
-		if (epoll_ctl(sockets, EPOLL_CTL_ADD, socket, &event) != 0 &&
-			(errno != EEXIST || epoll_ctl(sockets, EPOLL_CTL_MOD, socket, &event) != 0))
-		{
-			cannot_watch = true;
-			return 0;
-		}
-		if (known == NULL)
-			watched_count++;
-		curl_multi_assign((CURLM *) multi, socket, &sockets);
-	}
-	last_watched = event;
+	if (watch(multi, event, known != NULL))
+		last_watched = event;
+	else
+		cannot_watch = true;
 	return 0;
 }
 
