@@ -8,9 +8,10 @@ use File::Copy qw(copy);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $athena = AthenaCalc::Test->new(tls => 1);
+# Each call is tried once, and nothing but the authority shall be what it fails by.
+my $athena = AthenaCalc::Test->new(tls => 1, settings => { max_attempts => 1, connect_timeout => '60s', request_timeout => '60s' });
 
-# A directory with the emulator's authority, if it is to have it, under the name by which OpenSSL looks for it.
+# Adds the emulator's authority to a directory, under the name by which OpenSSL looks for it. Returns the file.
 sub add_authority
 {
 	my ($directory) = @_;
@@ -21,12 +22,12 @@ sub add_authority
 	return "$directory/$hash.0";
 }
 
-# What comes of a call that tries once: its SQLSTATE.
+# The SQLSTATE of a call.
 sub outcome
 {
 	my ($directory) = @_;
 
-	$athena->query("SET athena_calc.max_attempts = 1; SET athena_calc.ca_bundle = '$directory'");
+	$athena->query("SET athena_calc.ca_bundle = '$directory'");
 	return $athena->query_error('SELECT * FROM athena_calc.list_sessions()')->{sqlstate};
 }
 
