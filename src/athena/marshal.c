@@ -195,7 +195,8 @@ marshal_request(const AthenaOperation *operation, const NullableDatum *arguments
 	}
 	if (page_size > 0)
 	{
-		appendStringInfo(&json, "%s\"MaxResults\":%d", first ? "" : ",", page_size);
+		append_name(&json, first, "MaxResults", strlen("MaxResults"));
+		appendStringInfo(&json, "%d", page_size);
 		first = false;
 	}
 
@@ -204,7 +205,7 @@ marshal_request(const AthenaOperation *operation, const NullableDatum *arguments
 	appendStringInfoString(&request, encoding_to_utf8(json.data, json.len));
 	if (next_token.length > 0)
 	{
-		appendStringInfo(&request, "%s\"NextToken\":", first ? "" : ",");
+		append_name(&request, first, "NextToken", strlen("NextToken"));
 		appendBinaryStringInfo(&request, next_token.start, (int) next_token.length);
 	}
 	appendStringInfoChar(&request, '}');

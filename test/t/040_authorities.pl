@@ -49,7 +49,7 @@ my $file    = add_authority($with);
 
 is(outcome($without), '08001', 'a directory without the authority');
 is(outcome($with), '00000', 'a directory with it');
-is(outcome($without), '08001',    'what was read of one directory is not trusted for another');
+is(outcome($without), '08001', 'what was read of one directory is not trusted for another');
 is(outcome($with), '00000', 'and the first one is still good');
 
 add_authority($without);
