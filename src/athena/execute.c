@@ -67,7 +67,9 @@ static const AwsService athena = {
 	.meanings = meanings,
 };
 
-/* The operations that take a ClientRequestToken. */
+static const char token_member[] = "ClientRequestToken";
+
+/* The operations that take one. */
 static const char *const operations_with_token[] = {
 	"CreateNamedQuery",    "CreateNotebook", "ImportNotebook", "StartCalculationExecution",
 	"StartQueryExecution", "StartSession",   "UpdateNotebook", "UpdateNotebookMetadata",
@@ -613,6 +615,20 @@ athena_call(const AwsConfig *config, const char *operation, const char *request,
 	aws_call(config, call, sizeof(*call), 1, answer, context);
 }
 
+/* Whether a request has a token of its caller's. */
+static bool
+has_token(const Jsonb *request)
+{
+	JsonbValue name = {.type = jbvString};
+	const JsonbValue *token;
+
+	name.val.string.val = pstrdup(token_member);
+	name.val.string.len = strlen(token_member);
+	token = findJsonbValueFromContainer(unconstify(JsonbContainer *, &request->root), JB_FOBJECT,
+										&name);
+	return token != NULL && token->type != jbvNull;
+}
+
 Datum
 athena_invoke(const char *operation, Jsonb *request)
 {
@@ -620,22 +636,23 @@ athena_invoke(const char *operation, Jsonb *request)
 	StringInfoData body;
 	AthenaTarget target;
 	InvokeCall call = {0};
-	JsonbValue token = {.type = jbvString};
+	bool needs_token = takes_token(operation) && !has_token(request);
 
-	token.val.string.val = pstrdup("ClientRequestToken");
-	token.val.string.len = strlen(token.val.string.val);
 	aws_config_get(&target.config);
 	find_target(&target, operation);
+	/* One that is null is none, and a second one of its name might not count. */
+	if (needs_token)
+		request = DatumGetJsonbP(DirectFunctionCall2(jsonb_delete, JsonbPGetDatum(request),
+													 CStringGetTextDatum(token_member)));
 	initStringInfo(&body);
 	JsonbToCString(&body, &request->root, VARSIZE(request));
-	if (takes_token(operation) &&
-		findJsonbValueFromContainer(&request->root, JB_FOBJECT, &token) == NULL)
+	if (needs_token)
 	{
 		char uuid[AWS_UUID_SIZE];
 
 		aws_generate_uuid(uuid);
 		body.data[--body.len] = '\0';
-		appendStringInfo(&body, "%s\"ClientRequestToken\":\"%s\"}", body.len > 1 ? "," : "", uuid);
+		appendStringInfo(&body, "%s\"%s\":\"%s\"}", body.len > 1 ? "," : "", token_member, uuid);
 	}
 	address_call(&call.call, &target, operation, encoding_to_utf8(body.data, body.len));
 	aws_call(&target.config, &call, sizeof(call), 1, read_jsonb, before);

@@ -6,12 +6,27 @@
 
 #include "http/http.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/condition_variable.h"
 #include "storage/ipc.h"
+#include "storage/lwlock.h"
 
 /* How long the answers are waited for. */
 #define PATIENCE_US (5 * INT64CONST(1000000))
 
 static dlist_head errands = DLIST_STATIC_INIT(errands);
+
+/*
+ * Lets go of what an error may have been thrown with, as the abort that follows does first: the lock of a page, of which a row was
+ * too long for an index. Others would wait for it as long as answers are waited for here, and not even a cancel would help them.
+ */
+static void
+release_light_locks(void)
+{
+	LWLockReleaseAll();
+	ConditionVariableCancelSleep();
+	UnlockBuffers();
+}
 
 /*
  * Carries it out and lays it down. Its lines, palloc'd in the errand's context; NULL for none. `after_cancel` is whether a
@@ -24,6 +39,7 @@ carry_out(Errand *errand, bool after_cancel)
 	uint32 holds;
 	StringInfoData outcome;
 
+	release_light_locks();
 	errand_end(errand);
 	initStringInfo(&outcome);
 	HOLD_INTERRUPTS();

@@ -7,6 +7,9 @@
 #include <stddef.h>
 #include <string.h>
 
+/* What is not implemented is not the next time either. */
+#define HTTP_STATUS_NOT_IMPLEMENTED 501
+
 #define QUOTA_TOKENS 500
 #define QUOTA_PRICE 14
 #define QUOTA_THROTTLING_PRICE 5
@@ -70,7 +73,8 @@ retry_reason(int status, const char *code)
 {
 	if (status == 429 || is_one_of(code, throttling_codes))
 		return RETRY_THROTTLING;
-	if (status == 0 || status >= 500 || is_one_of(code, transient_codes))
+	if (status == 0 || (status >= 500 && status != HTTP_STATUS_NOT_IMPLEMENTED) ||
+		is_one_of(code, transient_codes))
 		return RETRY_TRANSIENT;
 	return RETRY_NEVER;
 }

@@ -24,7 +24,7 @@
 typedef struct HttpRequest
 {
 	const char *method; /* "GET", "HEAD", "POST", "PUT" or "DELETE" */
-	const char *url;
+	const char *url;    /* without an IPv6 address's zone, which curl before 8.3 would lose */
 	const HttpHeader *headers; /* all that are sent but Content-Length; "Host" among them */
 	int header_count;
 	const char *body; /* of all but GET and HEAD; may be empty */

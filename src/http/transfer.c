@@ -132,13 +132,6 @@ set_certificate_authorities(HttpTransfer *transfer, const char *ca_bundle)
 	return copy != NULL;
 }
 
-/* Whether curl's copies of a parsed URL have all that is in it: before 8.3.0 the zone of an IPv6 address was lost. */
-static bool
-is_copied_whole(const char *url)
-{
-	return CURL_AT_LEAST_VERSION(8, 3, 0) || strstr(url, "://[") == NULL;
-}
-
 /*
  * Tells the URL. One that the request before had is kept as curl has read it: curl would read it anew for each request and print
  * it again, which is 6 % of all that a small request takes.
@@ -147,15 +140,14 @@ is_copied_whole(const char *url)
 static bool
 set_url(HttpTransfer *transfer, const char *url)
 {
-	CURLUcode read = CURLUE_MALFORMED_INPUT;
+	CURLUcode read;
 
 	if (transfer->url_text != NULL && strcmp(transfer->url_text, url) == 0)
 		return true;
 
 	free(transfer->url_text);
 	transfer->url_text = NULL;
-	if (is_copied_whole(url))
-		read = curl_url_set(transfer->url, CURLUPART_URL, url, CURLU_PATH_AS_IS);
+	read = curl_url_set(transfer->url, CURLUPART_URL, url, CURLU_PATH_AS_IS);
 	if (read == CURLUE_OUT_OF_MEMORY)
 		return false;
 	/* The URL itself comes last, for the handle takes it back. What curl cannot read here it refuses, with its reason, there. */
@@ -212,7 +204,8 @@ set_constant_options(HttpTransfer *transfer)
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long) (CURLPROTO_HTTP | CURLPROTO_HTTPS));
 #endif
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-	if (curl_easy_setopt(easy, CURLOPT_PROXY, "") != CURLE_OK)
+	if (curl_easy_setopt(easy, CURLOPT_PROXY, "") != CURLE_OK ||
+		curl_easy_setopt(easy, CURLOPT_NOPROXY, "") != CURLE_OK)
 		return false;
 	curl_easy_setopt(easy, CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
 	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);

@@ -165,7 +165,7 @@ athena_calc_s3_delete_objects(PG_FUNCTION_ARGS)
 	get_object_uri(fcinfo, DELETE_HINT, &uri);
 	if (uri.key[strlen(uri.key) - 1] == '/')
 		PG_RETURN_INT64(delete_folder(&uri));
-	if (!s3_object_exists(&uri))
+	if (!s3_object_exists(&uri, NULL, NULL))
 		PG_RETURN_INT64(0);
 	s3_delete_object(&uri);
 	PG_RETURN_INT64(1);

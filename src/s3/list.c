@@ -13,7 +13,8 @@
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "s3/answer.h"
-#include "s3/request.h"
+
+#define HTTP_STATUS_FORBIDDEN 403
 
 /* What S3 puts on a page unless it is asked for less. */
 #define PAGE_OBJECTS 1000
@@ -50,8 +51,16 @@ static const XmlWanted object_fields[FIELDS] = {
 	[FIELD_LAST_MODIFIED] = {.path = "ListBucketResult/Contents/LastModified"},
 	[FIELD_ETAG] = {.path = "ListBucketResult/Contents/ETag"}};
 
+/* How pages are asked for. */
+typedef struct Asking
+{
+	S3Run *run;       /* NULL for one of each page's own */
+	bool *is_refused; /* set where the credentials may not list; NULL where that is an error */
+} Asking;
+
 typedef struct ListPage
 {
+	bool *is_refused;   /* as above */
 	const char *prefix; /* that was asked for */
 	const char *token;  /* likewise; NULL for the first page */
 	XmlWanted parts[PAGE_PARTS];
@@ -205,6 +214,13 @@ read_page(AwsError *error, const HttpResponse *response, void *context)
 	ListPage *page = context;
 	const char *problem;
 
+	if (page->is_refused != NULL && response->status == HTTP_STATUS_FORBIDDEN &&
+		(error->exception == NULL || strcmp(error->exception, "AccessDenied") == 0))
+	{
+		*page->is_refused = true;
+		memset(error, 0, sizeof(*error));
+		return;
+	}
 	if (error->sqlstate != 0 || !s3_answer_read(error, response, page->parts, PAGE_PARTS))
 		return;
 	if (!xml_read_rows(response->body, response->body_length, "ListBucketResult/Contents",
@@ -232,7 +248,8 @@ append_encoded(StringInfo query, const char *name, const char *value)
 
 /* Asks for a page, in memory of the current context. */
 static ListPage *
-get_page(const char *bucket, const char *prefix, int64 max_objects, const char *token)
+get_page(const Asking *asking, const char *bucket, const char *prefix, int64 max_objects,
+		 const char *token)
 {
 	const S3Uri uri = {unconstify(char *, bucket), ""};
 	S3Request request = {.operation = "ListObjectsV2", .method = "GET", .uri = &uri};
@@ -247,13 +264,17 @@ get_page(const char *bucket, const char *prefix, int64 max_objects, const char *
 	if (token != NULL)
 		append_encoded(&query, "continuation-token", token);
 	request.query = query.data;
+	page->is_refused = asking->is_refused;
 	page->prefix = prefix;
 	page->token = token;
 	memcpy(page->parts, page_parts, sizeof(page_parts));
 	memcpy(page->object, object_fields, sizeof(object_fields));
 	PG_TRY();
 	{
-		s3_request(&request, read_page, page);
+		if (asking->run != NULL)
+			s3_run_request(asking->run, &request, read_page, page);
+		else
+			s3_request(&request, read_page, page);
 	}
 	PG_FINALLY();
 	{
@@ -267,7 +288,7 @@ get_page(const char *bucket, const char *prefix, int64 max_objects, const char *
 
 /* Lists objects, with their keys in UTF-8, page after page. */
 static void
-list(const S3Uri *uri, int64 max_results, S3ListRow row, void *context)
+list(const Asking *asking, const S3Uri *uri, int64 max_results, S3ListRow row, void *context)
 {
 	MemoryContext before = CurrentMemoryContext;
 	MemoryContext page_context =
@@ -281,7 +302,7 @@ list(const S3Uri *uri, int64 max_results, S3ListRow row, void *context)
 		char *next = NULL;
 
 		MemoryContextSwitchTo(page_context);
-		page = get_page(uri->bucket, prefix, max_results, token);
+		page = get_page(asking, uri->bucket, prefix, max_results, token);
 		for (int i = 0; i < page->count && max_results > 0; i++, max_results--)
 		{
 			if (!row(&page->objects[i], context))
@@ -330,9 +351,10 @@ convert(const S3Listed *object, void *context)
 void
 s3_list_first(const S3Uri *prefix, int64 max_results, S3ListRow row, void *context)
 {
+	const Asking asking = {NULL, NULL};
 	Conversion conversion = {row, context};
 
-	list(prefix, max_results, convert, &conversion);
+	list(&asking, prefix, max_results, convert, &conversion);
 }
 
 void
@@ -357,12 +379,13 @@ compare(const S3Listed *object, void *context)
 }
 
 bool
-s3_object_exists(const S3Uri *uri)
+s3_object_exists(const S3Uri *uri, S3Run *run, bool *is_refused)
 {
+	const Asking asking = {run, is_refused};
 	Search search = {encoding_to_utf8(uri->key, strlen(uri->key)), false};
 
 	/* The first key with a prefix is the prefix itself, if it is one. */
-	list(uri, 1, compare, &search);
+	list(&asking, uri, 1, compare, &search);
 	return search.found;
 }
 

@@ -7,6 +7,7 @@
 
 #include "compat.h"
 
+#include "s3/request.h"
 #include "s3/uri.h"
 
 /* What a list does not tell. */
@@ -49,7 +50,10 @@ extern void s3_keys_init(S3Keys *keys);
 /* Adds a copy of a key. */
 extern void s3_keys_add(S3Keys *keys, const char *key);
 
-/* Whether there is an object of this name, by a list. Raises as s3_list(), but for keys of other objects. */
-extern bool s3_object_exists(const S3Uri *uri);
+/*
+ * Whether there is an object of this name, by a list, within a run or, where that is NULL, in one of its own. Raises as s3_list(), but
+ * for keys of other objects; where `is_refused` is not NULL, credentials that may not list set it, and are no error.
+ */
+extern bool s3_object_exists(const S3Uri *uri, S3Run *run, bool *is_refused);
 
 #endif

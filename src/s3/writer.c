@@ -51,7 +51,6 @@ typedef struct Head
 {
 	bool exists;
 	bool is_absent;                    /* said to be; neither where it is not to be seen */
-	bool is_refused;                   /* without a word on why, as an answer to HEAD has no body */
 	int64 length;                      /* -1 where it is not said */
 	char checksum[CHECKSUM_TEXT_SIZE]; /* "" where it is not said */
 } Head;
@@ -82,7 +81,7 @@ typedef struct Upload
 	bool is_being_made_visible;
 	bool is_visible;
 	S3Call undo; /* what takes it back, or looks whether it must be */
-	Head head;   /* what that has seen */
+	Head head;   /* what was last seen of it */
 } Upload;
 
 /* A part. */
@@ -134,13 +133,16 @@ raise_exists(const S3Uri *uri)
 					errhint("The option \"overwrite\" replaces it.")));
 }
 
-/* Raises what a call on an object has ended with. */
+/* Raises why an object is not visible. */
 pg_noreturn static void
-raise_call(const S3Call *call, const S3Uri *uri)
+raise_unwritten(const Upload *upload)
 {
-	if (call->call.error.http_status == HTTP_STATUS_PRECONDITION_FAILED)
-		raise_exists(uri);
-	aws_call_raise(&call->call);
+	const AwsCall *call = &upload->visible.call;
+
+	if (call->error.http_status == HTTP_STATUS_PRECONDITION_FAILED ||
+		(call->error.http_status == HTTP_STATUS_NOT_IMPLEMENTED && upload->head.exists))
+		raise_exists(&upload->uri);
+	aws_call_raise(call);
 }
 
 static void
@@ -168,16 +170,12 @@ read_head(AwsError *error, const HttpResponse *response, void *context)
 	memset(head, 0, sizeof(*head));
 	head->exists = error->sqlstate == 0;
 	head->is_absent = response->status == HTTP_STATUS_NOT_FOUND;
-	head->is_refused = response->status == HTTP_STATUS_BAD_REQUEST;
 	head->length = length != NULL ? strtoll(length, NULL, 10) : -1;
 	if (checksum != NULL && checksum_size < sizeof(head->checksum))
 		memcpy(head->checksum, checksum, checksum_size);
-	/*
-	 * Who may write need not be allowed to look, and other refusals (400, of credentials or the region) have no words here, where
-	 * there is no body; S3 itself refuses in the end then.
-	 */
+	/* Refusals (403, and 400 of credentials or the region) have no words here, where there is no body. */
 	if (response->status == HTTP_STATUS_NOT_FOUND || response->status == HTTP_STATUS_FORBIDDEN ||
-		head->is_refused)
+		response->status == HTTP_STATUS_BAD_REQUEST)
 		memset(error, 0, sizeof(*error));
 }
 
@@ -194,12 +192,23 @@ head_request(const S3Uri *uri)
 					   .header_count = 1};
 }
 
+/*
+ * Looks at an object or, where that is refused, for it in a list, which says what is wrong: the bucket's region, for one. Who may
+ * write need be allowed neither; S3 itself refuses in the end then.
+ */
 static void
 look(S3Writer *writer, const S3Uri *uri, Head *head)
 {
 	const S3Request request = head_request(uri);
+	bool is_refused = false;
 
+	memset(head, 0, sizeof(*head));
 	s3_run_request(writer->run, &request, read_head, head);
+	if (head->exists || head->is_absent || http_is_given_up())
+		return;
+	head->exists = s3_object_exists(uri, writer->run, &is_refused);
+	head->is_absent = !head->exists && !is_refused;
+	head->length = -1;
 }
 
 /* Whether what is there is what was written, as far as it can be seen. Of parts no checksum of the whole is known. */
@@ -211,23 +220,27 @@ is_written(const Upload *upload, const Head *head)
 			strcmp(upload->checksum, head->checksum) == 0);
 }
 
-/*
- * Whether a call that was refused has done its work all the same: an attempt whose answer was lost did, and the next one found it
- * done.
- */
-static bool
-was_done(S3Writer *writer, const Upload *upload)
+/* Takes what was seen of an object that may be visible: it is as it was written, or not there, or somebody else's. */
+static void
+judge(Upload *upload)
 {
-	const S3Call *call = &upload->visible;
-	const AwsError *error = &call->call.error;
-	Head head;
+	const Head *head = &upload->head;
 
-	if (!call->call.uncertain || call->call.attempts < 2 ||
-		(error->http_status != HTTP_STATUS_PRECONDITION_FAILED &&
-		 error->http_status != HTTP_STATUS_NOT_FOUND))
-		return false;
-	look(writer, &upload->uri, &head);
-	return is_written(upload, &head);
+	if (is_written(upload, head))
+		upload->is_visible = true;
+	else if (head->is_absent || (head->exists && head->length >= 0))
+		upload->is_being_made_visible = false;
+}
+
+/* Whether a call that was refused may have been carried out all the same: by an attempt whose answer was lost. */
+static bool
+may_be_done(const S3Call *call)
+{
+	const AwsError *error = &call->call.error;
+
+	return call->call.uncertain && call->call.attempts > 1 &&
+		   (error->http_status == HTTP_STATUS_PRECONDITION_FAILED ||
+			error->http_status == HTTP_STATUS_NOT_FOUND);
 }
 
 /* Drives the call that makes an object visible to its end. */
@@ -237,15 +250,23 @@ make_visible(S3Writer *writer, Upload *upload)
 	S3Call *call = &upload->visible;
 
 	s3_run_finish(writer->run, call);
-	/* S3s of other makes may not know the condition; that there was no such object was seen before. */
+	/* S3s of other makes may not know the condition: it is looked at instead. */
 	if (call->call.error.http_status == HTTP_STATUS_NOT_IMPLEMENTED && !writer->overwrite)
 	{
-		call->request.header_count--;
-		s3_run_start(writer->run, call, 0);
-		s3_run_finish(writer->run, call);
+		look(writer, &upload->uri, &upload->head);
+		upload->is_being_made_visible = upload->head.is_absent;
+		if (upload->is_being_made_visible)
+		{
+			call->request.header_count--;
+			s3_run_start(writer->run, call, 0);
+			s3_run_finish(writer->run, call);
+		}
 	}
-	if (!upload->is_visible)
-		upload->is_visible = was_done(writer, upload);
+	if (!upload->is_visible && may_be_done(call))
+	{
+		look(writer, &upload->uri, &upload->head);
+		judge(upload);
+	}
 }
 
 /*
@@ -395,7 +416,7 @@ collect_parts(S3Writer *writer)
 		if (!part->is_under_way || !part->call.is_done)
 			continue;
 		if (part->call.call.error.sqlstate != 0)
-			raise_call(&part->call, &part->upload->uri);
+			aws_call_raise(&part->call.call);
 		part->is_under_way = false;
 		s3_call_release(&part->call);
 		pfree(part->query);
@@ -531,7 +552,7 @@ put_object(S3Writer *writer)
 	s3_run_start(writer->run, &upload->visible, 0);
 	make_visible(writer, upload);
 	if (!upload->is_visible)
-		raise_call(&upload->visible, &upload->uri);
+		raise_unwritten(upload);
 }
 
 static void
@@ -597,7 +618,7 @@ complete_uploads(S3Writer *writer)
 	for (Upload *upload = writer->uploads; upload != NULL; upload = upload->next)
 	{
 		if (!upload->is_visible)
-			raise_call(&upload->visible, &upload->uri);
+			raise_unwritten(upload);
 	}
 }
 
@@ -605,16 +626,23 @@ complete_uploads(S3Writer *writer)
  * Taking back
  */
 
-/* Whether S3 may show the object now: it was told to, and has not refused. A success that cannot be read is one. */
+/* Whether S3 may have carried out a call: it has not refused all of its attempts. A success that cannot be read is one. */
+static bool
+may_have_happened(const S3Call *call)
+{
+	const AwsCall *aws = &call->call;
+
+	return !call->is_done || aws->error.http_status / 100 == 2 ||
+		   (aws->uncertain &&
+			(aws->attempts > 1 || aws->error.http_status != HTTP_STATUS_PRECONDITION_FAILED));
+}
+
+/* Whether S3 may show the object now. */
 static bool
 may_be_visible(const Upload *upload)
 {
-	const S3Call *call = &upload->visible;
-
 	return upload->is_being_made_visible &&
-		   (upload->is_visible || !call->is_done || call->call.error.http_status / 100 == 2 ||
-			(call->call.uncertain &&
-			 call->call.error.http_status != HTTP_STATUS_PRECONDITION_FAILED));
+		   (upload->is_visible || may_have_happened(&upload->visible));
 }
 
 /* Whether what is there was made by this copy alone, and may be deleted. */
@@ -679,7 +707,7 @@ append_outcome(const S3Writer *writer, const Upload *upload, StringInfo outcome)
 		appendStringInfo(&left, ": %s: %s", upload->undo.request.operation,
 						 upload->undo.is_done ? upload->undo.call.error.message : "no answer yet");
 	}
-	else if (upload->was_asked_for && upload->id == NULL)
+	else if (upload->was_asked_for && upload->id == NULL && may_have_happened(&upload->creation))
 		appendStringInfoString(&left,
 							   ": no answer to CreateMultipartUpload, an upload may be left");
 	else if (may_be_visible(upload) && !is_ours(writer, upload))
@@ -705,12 +733,8 @@ look_at_doubtful(const S3Writer *writer, S3Run *run)
 	{
 		const S3Call *call = &upload->undo;
 
-		if (call->answer != read_head || !call->is_done || call->call.error.sqlstate != 0)
-			continue;
-		if (is_written(upload, &upload->head))
-			upload->is_visible = true;
-		else if (upload->head.exists || upload->head.is_absent)
-			upload->is_being_made_visible = false;
+		if (call->answer == read_head && call->is_done && call->call.error.sqlstate == 0)
+			judge(upload);
 	}
 }
 
@@ -780,7 +804,6 @@ s3_writer_begin(S3Writer *writer, const S3Uri *uri, const char *type)
 {
 	MemoryContext before = MemoryContextSwitchTo(writer->memory);
 	Upload *upload = palloc0(sizeof(Upload));
-	Head head;
 
 	if (writer->current != NULL)
 		end_object(writer);
@@ -790,9 +813,8 @@ s3_writer_begin(S3Writer *writer, const S3Uri *uri, const char *type)
 	upload->type = pstrdup(type);
 	if (!writer->overwrite)
 	{
-		look(writer, &upload->uri, &head);
-		/* A list says what is wrong: the bucket's region, for one. */
-		if (head.exists || (head.is_refused && s3_object_exists(&upload->uri)))
+		look(writer, &upload->uri, &upload->head);
+		if (upload->head.exists)
 			raise_exists(&upload->uri);
 	}
 	*writer->next = writer->current = upload;

@@ -330,6 +330,9 @@ my $invoked = $athena->value(
 	encode_json({ SessionId => $session, CodeBlock => 'print("invoked")' }));
 $athena->wait_for($invoked);
 uuid_like(sent('StartCalculationExecution')->{ClientRequestToken}, 'invoke adds a request token');
+$athena->wait_for($athena->value(q{SELECT athena_calc.invoke('StartCalculationExecution', $1) ->> 'CalculationExecutionId'},
+	encode_json({ SessionId => $session, CodeBlock => 'print("null")', ClientRequestToken => undef })));
+uuid_like(sent('StartCalculationExecution')->{ClientRequestToken}, 'also in place of one that is null');
 my $token = 'my own token, of forty characters or so.';
 my $with_token = encode_json({ WorkGroup => 'primary', EngineConfiguration => {}, ClientRequestToken => $token });
 is($athena->value(q{SELECT athena_calc.invoke('StartSession', $1) ->> 'SessionId'}, $with_token),

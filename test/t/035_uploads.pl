@@ -90,18 +90,58 @@ for my $count (10, 200_000)
 	is_deeply(open_uploads(), [], 'no upload is left');
 	$main->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$bucket/out/raced");
 }
-$athena->fault(operation => 'S3.HeadObject', status => 403, headers => { 'Content-Length' => '0' });
+# Who may write need not be allowed to look at objects, nor to list them.
+my %unseen   = (operation => 'S3.HeadObject', status => 403, headers => { 'Content-Length' => '0' });
+my %unlisted = (operation => 'S3.ListObjectsV2', error => 'AccessDenied', status => 403);
+
+$athena->fault(%unseen);
 is_copied(copy(10, 'out/unseen'), 10, 'out/unseen', 'who may not look may write');
-$athena->fault(operation => 'S3.HeadObject', status => 400, headers => { 'Content-Length' => '0' });
+$athena->faults(\%unseen, \%unlisted);
+is_copied(copy(10, 'out/unseen'), 10, 'out/unseen', 'nor list');
+$athena->fault(%unseen, status => 400);
 is_copied(copy(10, 'out/unsaid'), 10, 'out/unsaid', 'a look that is refused without a word says nothing');
+$athena->faults(\%unseen, { %unlisted, error => 'InvalidAccessKeyId' });
+is(copy(10, 'out/unsaid')->{sqlstate}, '28000', 'but a list has the word');
+is_deeply([ operations() ], [ 'HeadObject', 'ListObjectsV2' ], 'before the query has run');
+
+sub is_theirs
+{
+	my ($error, $sqlstate, $what) = @_;
+
+	is($error->{sqlstate}, $sqlstate, "$what: " . ($error->{message} // ''));
+	unlike($error->{detail} // '', qr/s3:/, 'there is nothing to tell of');
+	is($athena->emulator->get_object("$bucket/out/theirs"), 'theirs', 'the other object stays');
+	is_deeply(open_uploads(), [], 'no upload is left');
+	$athena->clear_faults;
+	return;
+}
+
+$athena->emulator->put_object("$bucket/out/theirs", 'theirs');
+$athena->fault(%unseen);
+is_theirs(copy(10, 'out/theirs'), '42710', 'an object that only a list shows');
+is(how_many('PutObject'), 0, 'is seen before the query runs');
+$athena->faults(\%unseen, \%unlisted);
+is_theirs(copy(10, 'out/theirs'), '42710', 'one that nothing shows');
+
+# An S3 that does not know the condition
 for my $operation (qw(PutObject CompleteMultipartUpload))
 {
 	my $count = $operation eq 'PutObject' ? 10 : 200_000;
+	my %unknown = (operation => "S3.$operation", error => 'NotImplemented', status => 501);
 
-	$athena->fault(operation => "S3.$operation", error => 'NotImplemented', status => 501);
+	$athena->fault(%unknown);
 	is_copied(copy($count, 'out/unconditional'), $count, 'out/unconditional', "an S3 whose $operation knows no condition");
-	is(how_many($operation), 2, 'gets it without');
+	my @conditions = map { $_->{headers}{'if-none-match'} } grep { $_->{operation} eq "S3.$operation" } $athena->requests;
+	is_deeply(\@conditions, [ '*', undef ], 'gets it without');
+
+	$athena->faults(\%unknown, { operation => 'S3.HeadObject', error => 'NotFound', status => 404 });
+	is_theirs(copy($count, 'out/theirs'), '42710', 'but not where an object has come into being meanwhile');
+	is(how_many($operation), 1, 'it is not asked again');
+	$athena->faults(\%unknown, { %unseen, times => undef }, { %unlisted, times => undef });
+	is_theirs(copy($count, 'out/theirs'), '58000', 'nor where nobody knows');
+	is(how_many($operation), 1, 'it is not asked again');
 }
+$main->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$bucket/out/theirs");
 
 # 2. Parts and answers that are lost
 
@@ -125,6 +165,16 @@ is_copied(copy(200_000, 'out/completed'), 200_000, 'out/completed', 'a completio
 is(how_many('CompleteMultipartUpload'), 2, 'though it was asked for again');
 $athena->fault(operation => 'S3.PutObject', drop => 'after');
 is_copied(copy(10, 'out/put'), 10, 'out/put', 'so it is with a small object');
+for my $may_list (1, 0)
+{
+	$athena->faults({ operation => 'S3.PutObject', drop => 'after' }, { %unseen, times => undef, skip => 1 });
+	$athena->fault(%unlisted, times => undef) unless $may_list;
+	my $error = copy(10, 'out/hidden');
+	is($error->{sqlstate}, '42710', 'one that nobody may look at is taken for another');
+	like($error->{detail} // '', qr{object "s3://$bucket/out/hidden": may have been written}, 'but may be this one');
+	$athena->clear_faults;
+	$main->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$bucket/out/hidden");
+}
 $athena->fault(operation => 'S3.CompleteMultipartUpload', error => 'InternalError', status => 200);
 is_copied(copy(200_000, 'out/internal'), 200_000, 'out/internal', 'an error that comes as a success is tried again');
 $athena->fault(operation => 'S3.CompleteMultipartUpload', error => 'InternalError', status => 200, times => undef);
@@ -257,8 +307,7 @@ for my $looks (1, undef)
 
 	$athena->emulator->put_object("$bucket/early/theirs", 'theirs');
 	$athena->clear_log;
-	$athena->fault(operation => 'S3.HeadObject', status => 403, headers => { 'Content-Length' => '0' }, times => $looks);
-	$athena->fault(operation => 'S3.PutObject', hang => \1);
+	$athena->faults({ %unseen, times => $looks }, { %unlisted, times => $looks }, { operation => 'S3.PutObject', hang => \1 });
 	$db->send(copy_sql(), rows(10), "s3://$bucket/early/theirs");
 	$athena->wait_for_requests('S3.PutObject');
 	sleep 0.2;
@@ -274,8 +323,8 @@ for my $looks (1, undef)
 		like($error->{detail} // '', qr{early/theirs": may have been written}, 'where nobody may look, that is told');
 	}
 	is($athena->emulator->get_object("$bucket/early/theirs"), 'theirs', 'it stays');
-	$main->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$bucket/early/theirs");
 	$athena->clear_faults;
+	$main->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$bucket/early/theirs");
 }
 
 # An upload is asked for, and its ID comes after the cancel.
@@ -303,11 +352,33 @@ like($error->{message}, qr/never/, 'the error is the first one');
 like($error->{detail}, qr{object "s3://$bucket/early/left", upload \S+: AbortMultipartUpload: no}, 'and says what is left');
 is(scalar @{ open_uploads() }, 1, 'an upload');
 $athena->clear_faults;
+$athena->fault(operation => 'S3.CreateMultipartUpload', error => 'AccessDenied', status => 403);
+$error = copy(200_000, 'early/refused');
+is($error->{sqlstate}, '42501', 'an upload that is refused');
+unlike($error->{detail} // '', qr/s3:/, 'is not left');
 $athena->fault(operation => 'S3.CreateMultipartUpload', drop => 'after', times => undef);
 $error = copy(200_000, 'early/unknown');
 is($error->{sqlstate}, '08006', 'where nobody knows the upload');
 like($error->{detail}, qr{object "s3://$bucket/early/unknown": no answer to CreateMultipartUpload}, 'the error says so, too');
 $athena->clear_faults;
+
+# An error that comes with the lock of a page, of an index for which the last of 90,000 rows is too long: others need the page while
+# the upload is taken back.
+{
+	my $db    = $athena->connect;
+	my $query = q{INSERT INTO indexed SELECT CASE WHEN i < 90000 THEN i || repeat('x', 89) ELSE 'z' || (SELECT string_agg(md5(j::text), '')
+		FROM generate_series(1, 200) j) END FROM generate_series(1, 90000) i RETURNING value};
+
+	$main->query(q{CREATE TABLE indexed (value text); CREATE INDEX ON indexed (value); INSERT INTO indexed VALUES ('z')});
+	$athena->clear_log;
+	$athena->fault(operation => 'S3.AbortMultipartUpload', hang => \1, times => undef);
+	$db->send(copy_sql(), $query, "s3://$bucket/early/locked");
+	$athena->wait_for_requests('S3.AbortMultipartUpload');
+	$main->query(q{INSERT INTO indexed VALUES ('z2')});
+	is($main->value('SELECT state FROM pg_stat_activity WHERE pid = $1', $db->pid), 'active', 'while an upload is taken back, no page is locked');
+	is($db->finish->{error}{sqlstate}, '54000', 'the error');
+	$athena->clear_faults;
+}
 
 # Settings that the query itself changes are for what comes after it.
 for my $last ("'end'", '(1 / (200000 - i))::text')

@@ -47,7 +47,7 @@ test_reasons(void)
 		"SlowDown ",
 	};
 	static const int final_statuses[] = {200, 206, 301, 304, 307, 400, 401, 403, 404, 405, 409,
-										 410, 412, 413, 416, 418, 422, 428, 430, 431, 499};
+										 410, 412, 413, 416, 418, 422, 428, 430, 431, 499, 501};
 	static const int transient_statuses[] = {0, 500, 502, 503, 504, 599};
 
 	for (size_t i = 0; i < sizeof(throttling) / sizeof(throttling[0]); i++)
