@@ -24,6 +24,14 @@ typedef struct XmlReader
 	bool failed;
 } XmlReader;
 
+/* Gives up. expat may still tell of the end of an element whose beginning it was told in. */
+static void
+fail(XmlReader *reader)
+{
+	reader->failed = true;
+	XML_StopParser(reader->parser, XML_FALSE);
+}
+
 static void XMLCALL
 start_element(void *context, const XML_Char *name, const XML_Char **attributes)
 {
@@ -32,7 +40,7 @@ start_element(void *context, const XML_Char *name, const XML_Char **attributes)
 	(void) attributes;
 	if (++reader->depth > MAX_DEPTH)
 	{
-		XML_StopParser(reader->parser, XML_FALSE);
+		fail(reader);
 		return;
 	}
 	if (reader->path.length > 0)
@@ -57,10 +65,7 @@ end_row(XmlReader *reader)
 	for (int i = 0; i < reader->count; i++)
 		reader->failed = reader->failed || reader->wanted[i].text.failed;
 	if (reader->failed || !reader->take(reader->wanted, reader->context))
-	{
-		reader->failed = true;
-		XML_StopParser(reader->parser, XML_FALSE);
-	}
+		fail(reader);
 	for (int i = 0; i < reader->count; i++)
 	{
 		reader->wanted[i].found = false;
@@ -76,7 +81,7 @@ end_element(void *context, const XML_Char *name)
 
 	reader->depth--;
 	reader->current = NULL;
-	if (reader->path.failed)
+	if (reader->path.failed || reader->failed)
 		return;
 	if (reader->row_path != NULL && strcmp(reader->path.data, reader->row_path) == 0)
 		end_row(reader);
@@ -98,13 +103,11 @@ static void XMLCALL
 start_document_type(void *context, const XML_Char *name, const XML_Char *system_id,
 					const XML_Char *public_id, int has_internal_subset)
 {
-	XmlReader *reader = context;
-
 	(void) name;
 	(void) system_id;
 	(void) public_id;
 	(void) has_internal_subset;
-	XML_StopParser(reader->parser, XML_FALSE);
+	fail(context);
 }
 
 static bool

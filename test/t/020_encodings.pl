@@ -227,6 +227,23 @@ $athena->fault(operation => 'GetCalculationExecution', times => undef,
 	body => $json->encode({ Result => { StdOutS3Uri => 's3://athena-emulator/bytes' } }));
 is($ascii->value(q{SELECT athena_calc.calculation_stdout('x')}), 'a?b?cé', 'printed bytes that are no text are replaced there');
 is_deeply([ $ascii->notices ], ['2 characters of the output do not fit the encoding SQL_ASCII and were replaced'], 'with a notice');
+
+# Much of it: the time that takes is that of so many bytes. What is looked at again for each of them takes a minute and more.
+my %much = (
+	'bytes that are no text'  => [ 'utf8',   "caf\xe9 " x 400_000 ],
+	'characters it lacks'     => [ 'latin1', encode('UTF-8', '漢字') x 400_000 ],
+	'some of them'            => [ 'latin1', encode('UTF-8', 'a漢') x 400_000 ]);
+for my $what (sort keys %much)
+{
+	my ($name, $output) = @{ $much{$what} };
+	my $db = $backend{$name};
+
+	$athena->emulator->put_object('athena-emulator/bytes', $output);
+	$db->query('SET statement_timeout = ' . patient(15_000));
+	is($db->value(q{SELECT length(athena_calc.calculation_stdout('x'))}), $name eq 'utf8' ? 2_000_000 : 800_000, "$what, two MB of them");
+	is(scalar(my @told = $db->notices), 1, 'a notice');
+	$db->query('RESET statement_timeout');
+}
 clear();
 
 # 4. Settings that change how values are written and read

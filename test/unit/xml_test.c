@@ -9,6 +9,7 @@
 #include "tap.h"
 
 #define DEEPEST 32
+#define LONG_NAME (4 * 1024 * 1024)
 
 /* Reads a copy of exactly the document's size, without a NUL behind it. */
 static bool
@@ -124,6 +125,24 @@ test_depth(void)
 	}
 }
 
+/* expat tells of the end of an empty element, too, when it was stopped at its beginning. */
+static void
+test_depth_of_empty(void)
+{
+	ByteBuffer document = {0};
+	XmlWanted wanted = {.path = "a"};
+
+	for (int i = 0; i < DEEPEST; i++)
+		buffer_append_string(&document, "<a>");
+	buffer_append_char(&document, '<');
+	for (int i = 0; i < LONG_NAME; i++)
+		buffer_append_char(&document, 'b');
+	buffer_append_string(&document, "/>");
+	tap_ok(!read_copy(document.data, &wanted, 1), "an empty element too deep, with a long name");
+	xml_free(&wanted, 1);
+	buffer_free(&document);
+}
+
 /* Writes each row as "key=value;", up to a row whose key is "stop". */
 static bool
 take(XmlWanted *wanted, void *context)
@@ -234,6 +253,7 @@ main(void)
 	test_texts();
 	test_invalid();
 	test_depth();
+	test_depth_of_empty();
 	test_rows();
 	test_characters();
 	return tap_finish();
