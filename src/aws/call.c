@@ -151,6 +151,9 @@ prepare(HttpExchange *exchange, HttpRequest *request, void *context)
 	HttpHeader *header = attempt->headers;
 
 	(void) context;
+	/* The attempt before was none, for want of a descriptor. */
+	if (exchange->was_unsent)
+		call->attempts--;
 	*header++ = (HttpHeader){"Host", call->endpoint->host};
 	if (credentials != NULL)
 	{

@@ -126,8 +126,11 @@ open_pipe(Process *process)
 {
 	int ends[2];
 
-	while (process->reserved < DESCRIPTORS && AcquireExternalFD())
-		process->reserved++;
+	do
+	{
+		while (process->reserved < DESCRIPTORS && AcquireExternalFD())
+			process->reserved++;
+	} while (process->reserved < DESCRIPTORS && http_spare_descriptors());
 	if (process->reserved < DESCRIPTORS || pipe2(ends, O_CLOEXEC) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),

@@ -89,12 +89,6 @@ descriptor_open_count(void)
 }
 
 bool
-descriptor_all_open(void)
-{
-	return descriptor_open_count() >= reserved_count;
-}
-
-bool
 descriptor_was_refused(void)
 {
 	bool refused = was_refused;
@@ -126,19 +120,25 @@ descriptor_release_unused(void)
 }
 
 static curl_socket_t
-open_socket(void *refused, curlsocktype purpose, struct curl_sockaddr *address)
+open_socket(void *refusal, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	int fd;
 
 	(void) purpose;
-	errno = EMFILE;
-	fd = descriptor_open_count() < reserved_count
-			 ? socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol)
-			 : -1;
+	if (descriptor_open_count() >= reserved_count)
+	{
+		*(SocketRefusal *) refusal = SOCKET_UNRESERVED;
+		was_refused = true;
+		return CURL_SOCKET_BAD;
+	}
+	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 	if (fd < 0)
 	{
 		if (errno == EMFILE || errno == ENFILE)
-			*(bool *) refused = was_refused = true;
+		{
+			*(SocketRefusal *) refusal = SOCKET_REFUSED;
+			was_refused = true;
+		}
 		return CURL_SOCKET_BAD;
 	}
 	if (!remember(fd))
@@ -158,9 +158,9 @@ close_socket(void *unused, curl_socket_t fd)
 }
 
 void
-descriptor_attach(CURL *easy, bool *refused)
+descriptor_attach(CURL *easy, SocketRefusal *refusal)
 {
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, refused);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, refusal);
 	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
 }

@@ -25,6 +25,14 @@ typedef struct SocketIdentity
 	ino_t inode; /* 0 for none */
 } SocketIdentity;
 
+/* Why a socket was not opened. */
+typedef enum SocketRefusal
+{
+	SOCKET_NOT_REFUSED,
+	SOCKET_UNRESERVED, /* more are open than were reserved */
+	SOCKET_REFUSED     /* by the system */
+} SocketRefusal;
+
 /* The identity of a socket; false where the number is no socket's. */
 extern bool descriptor_identify(int fd, SocketIdentity *identity);
 
@@ -33,9 +41,6 @@ extern bool descriptor_is(int fd, SocketIdentity identity);
 
 /* How many sockets are open, idle connections included. */
 extern int descriptor_open_count(void);
-
-/* Whether all that is reserved is open: a refusal was then for want of a reservation. */
-extern bool descriptor_all_open(void);
 
 /* Makes sure of one descriptor for each of `sockets` sockets; false when that many are not to be had. */
 extern bool descriptor_reserve(int sockets);
@@ -47,9 +52,9 @@ extern bool descriptor_was_refused(void);
 extern void descriptor_release_unused(void);
 
 /*
- * Tells an easy handle to open and close its sockets here. Where none is left, `*refused` is set, and
+ * Tells an easy handle to open and close its sockets here. Where none is left, `*refusal` says why, and
  * nothing good comes of the transfer any more: some versions of curl forget about it then.
  */
-extern void descriptor_attach(CURL *easy, bool *refused);
+extern void descriptor_attach(CURL *easy, SocketRefusal *refusal);
 
 #endif

@@ -11,7 +11,6 @@
 
 #include <curl/curl.h>
 
-#include "http/descriptor.h"
 #include "http/origin.h"
 #include "http/transfer.h"
 #include "http/wait.h"
@@ -32,10 +31,12 @@ struct HttpRun
 	HttpCaller caller;
 	HttpExchange **exchanges; /* of http_run(), which are all known from the beginning */
 	int count;
-	int next;             /* the first that was never sent */
-	int remaining;        /* how many are not done */
-	int concurrency;      /* how many may be under way at once */
-	int under_way;        /* how many are */
+	int next;        /* the first that was never sent */
+	int remaining;   /* how many are not done */
+	int concurrency; /* how many may be under way at once, as far as descriptors go */
+	int wanted;      /* how many the caller would have */
+	int others;      /* sockets that may be open beside one for each transfer: idle connections */
+	int under_way;   /* how many are */
 	pairingheap *delayed; /* those to be sent later, the soonest first */
 	bool has_offered;     /* whether one of its requests has offered HTTP/2 */
 	bool has_lost;        /* whether requests that shared a connection were lost with it */
@@ -125,6 +126,16 @@ close_idle_connections(void)
 	curl_multi_cleanup(multi);
 	multi = NULL;
 	start_engine();
+}
+
+bool
+http_spare_descriptors(void)
+{
+	if (multi == NULL || active_transfer_count > 0 || descriptor_open_count() == 0)
+		return false;
+	close_idle_connections();
+	descriptor_release_unused();
+	return true;
 }
 
 static int
@@ -264,6 +275,7 @@ send_exchange(HttpRun *run, HttpExchange *exchange)
 	transfer->exchange = exchange;
 	transfer->run = run;
 	run->caller.prepare(exchange, &request, run->caller.context);
+	exchange->was_unsent = false;
 	transfer_set_request(transfer, &request, choose_sharing(run, transfer, request.url));
 	result = curl_multi_add_handle(multi, transfer->easy);
 	if (result != CURLM_OK)
@@ -325,7 +337,8 @@ send_due_exchanges(HttpRun *run)
 		HttpExchange *exchange;
 
 		/* Where descriptors are short, those under way go on and the others wait their turn. */
-		if (!descriptor_reserve(active_transfer_count + 1) && will_make_room(run))
+		if (!descriptor_reserve(run->others + active_transfer_count + 1) &&
+			!descriptor_reserve(active_transfer_count + 1) && will_make_room(run))
 		{
 			run->concurrency = run->under_way;
 			return;
@@ -342,11 +355,16 @@ send_due_exchanges(HttpRun *run)
  * when another request is done, or after idle connections to other hosts were closed.
  */
 static bool
-find_descriptor(HttpRun *run)
+find_descriptor(HttpRun *run, SocketRefusal refusal)
 {
-	/* Refused in spite of a reservation, it was the system that had none: the others must make room. */
-	if (descriptor_all_open() && descriptor_reserve(descriptor_open_count() + 1))
-		return true;
+	/* More sockets were open than were counted with: a host may have two addresses that are tried at once. */
+	if (refusal == SOCKET_UNRESERVED)
+	{
+		run->others++;
+		if (descriptor_reserve(Max(descriptor_open_count(), run->others + active_transfer_count) +
+							   1))
+			return true;
+	}
 	if (will_make_room(run))
 	{
 		run->concurrency = run->under_way;
@@ -357,6 +375,8 @@ find_descriptor(HttpRun *run)
 	if (active_transfer_count == 0 && descriptor_open_count() > 0)
 	{
 		close_idle_connections();
+		run->others = 0;
+		run->concurrency = run->wanted;
 		return true;
 	}
 	return false;
@@ -378,10 +398,13 @@ finish_transfer(HttpRun *run, HttpTransfer *transfer)
 
 	if (response.outcome == HTTP_NO_DESCRIPTOR)
 	{
+		SocketRefusal refusal = transfer->refusal;
+
 		deactivate(transfer); /* nothing may be active when idle connections are closed */
 		transfer_destroy(transfer);
-		if (find_descriptor(run))
+		if (find_descriptor(run, refusal))
 		{
+			exchange->was_unsent = true;
 			delay_exchange(run, exchange, 0);
 			return;
 		}
@@ -465,7 +488,7 @@ note_refused_transfers(void)
 	{
 		HttpTransfer *transfer = dlist_container(HttpTransfer, node, iterator.cur);
 
-		if (transfer->no_descriptor && !transfer->done)
+		if (transfer->refusal != SOCKET_NOT_REFUSED && !transfer->done)
 		{
 			transfer->done = true;
 			transfer->result = CURLE_COULDNT_CONNECT;
@@ -562,7 +585,8 @@ start_run(HttpRun *run, int concurrency, const HttpCaller *caller)
 {
 	start_engine();
 	run->caller = *caller;
-	run->concurrency = concurrency;
+	run->concurrency = run->wanted = concurrency;
+	run->others = descriptor_open_count();
 	/* As many idle connections stay as may be used at once the next time. */
 	curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS,
 					  (long) active_transfer_count + concurrency + SPARE_CONNECTIONS);

@@ -73,6 +73,8 @@ typedef struct HttpExchange
 	pairingheap_node delayed;
 	int64 due;                     /* when it may be sent, on the clock of http_now() */
 	struct HttpTransfer *transfer; /* while it is under way */
+	bool
+		was_unsent; /* whether it is prepared once more because it lacked a descriptor, and has not left */
 } HttpExchange;
 
 /*
@@ -144,6 +146,9 @@ extern bool http_hurry_is_over(void);
 
 /* Whether runs have no time left. An open run is its caller's to end then. */
 extern bool http_is_given_up(void);
+
+/* Closes idle connections, which hold descriptors, for somebody who lacks them. Whether there were any that could be closed. */
+extern bool http_spare_descriptors(void);
 
 /* Whether runs are in such a hurry. */
 extern bool http_is_hurried(void);

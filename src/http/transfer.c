@@ -8,7 +8,6 @@
 #include <strings.h>
 
 #include "http/authorities.h"
-#include "http/descriptor.h"
 #include "utils/memutils.h"
 
 /* More than any service sends; what goes beyond is an attack on the backend's memory. */
@@ -188,7 +187,7 @@ set_constant_options(HttpTransfer *transfer)
 	curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, before_request_callback);
 	curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
 #endif
-	descriptor_attach(easy, &transfer->no_descriptor);
+	descriptor_attach(easy, &transfer->refusal);
 
 	/* SIGALRM is PostgreSQL's. */
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
@@ -391,7 +390,8 @@ outcome_of(HttpTransfer *transfer, CURLcode result)
 {
 	bool sent = was_sent(transfer);
 
-	if (result != CURLE_OK && transfer->no_descriptor)
+	/* Once it has left, it is for our caller to say whether it is sent again. */
+	if (result != CURLE_OK && transfer->refusal != SOCKET_NOT_REFUSED && !sent)
 		return HTTP_NO_DESCRIPTOR;
 	switch (result)
 	{
@@ -540,7 +540,7 @@ transfer_clear(HttpTransfer *transfer)
 	transfer->head_too_large = false;
 	transfer->head_complete = false;
 	transfer->sent = false;
-	transfer->no_descriptor = false;
+	transfer->refusal = SOCKET_NOT_REFUSED;
 }
 
 void

@@ -13,6 +13,7 @@
 #include <curl/curl.h>
 
 #include "http/buffer.h"
+#include "http/descriptor.h"
 #include "http/http.h"
 #include "lib/ilist.h"
 
@@ -54,8 +55,8 @@ typedef struct HttpTransfer
 	bool head_complete; /* whether the empty line behind it was seen */
 	bool sent;          /* whether its request has left once */
 	HttpSharing sharing;
-	uint32 origin; /* of a request that is not unshared */
-	bool no_descriptor;
+	uint32 origin;         /* of a request that is not unshared */
+	SocketRefusal refusal; /* whether it has lacked a descriptor */
 	char error[CURL_ERROR_SIZE];
 } HttpTransfer;
 

@@ -348,7 +348,7 @@ http_now(void)
 }
 
 void
-descriptor_attach(CURL *easy, bool *refused)
+descriptor_attach(CURL *easy, SocketRefusal *refusal)
 {
 	(void) easy;
 	(void) refused;

@@ -5,6 +5,8 @@ use strict;
 use warnings;
 
 use AthenaCalc::Test;
+use JSON::PP;
+use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep);
 
@@ -147,8 +149,33 @@ END
 is($row->{asked}, 50, 'after 50 refused connections a batch has all its rows');
 cmp_ok($small->request_log->{max_in_flight}, '>', 4, 'and many at once');
 
-# Idle connections give way to another host's.
+# Idle connections cost another host's requests nothing: each is one attempt, and all go out at once.
 my $other = AthenaCalc::Emulator->new;
+$db = $athena->reconnect;
+$db->query('SET athena_calc.max_concurrency = 32');
+for my $server ($athena->emulator, $other)
+{
+	$db->query("SET athena_calc.endpoint_url = '" . $server->url . q('));
+	$server->clear_log;
+	$server->fault(operation => 'GetCalculationExecutionStatus', times => 64, delay => patient(0.5));
+	is($db->value(q{SELECT count(*) FROM athena_calc.batch_get_calculation_execution_status(ARRAY(SELECT 'x' || i FROM generate_series(1, 64) i))}),
+		64, 'a batch');
+	is_deeply([ grep { $_->{headers}{'amz-sdk-request'} !~ /^attempt=1;/ } $server->requests ], [], 'each request is an attempt');
+	is($server->log->{max_in_flight}, 32, 'as many at once as there may be');
+}
+
+# They give way to a program that prints credentials.
+my $config = $small->home . '/.aws/config';
+mkdir $small->home . '/.aws' or die "cannot make a directory: $!";
+append_to_file($config, sprintf "[profile printed]\ncredential_process = /bin/echo '%s'\n", encode_json({
+	Version => 1, AccessKeyId => $small->setting('access_key_id'), SecretAccessKey => $small->setting('secret_access_key') }));
+$small->query(q{SET athena_calc.access_key_id = ''; SET athena_calc.secret_access_key = '';
+	SET athena_calc.profile = 'printed'; SET athena_calc.allow_credential_process = on});
+is($small->value('SELECT count(*) FROM athena_calc.list_engine_versions()'), 2,
+	'idle connections do not keep a program from its descriptors');
+$small->query("RESET athena_calc.$_") for qw(access_key_id secret_access_key profile allow_credential_process);
+
+# And to another host's.
 $small->query("SET athena_calc.endpoint_url = '" . $other->url . q('));
 is($small->value('SELECT count(*) FROM athena_calc.list_engine_versions()'), 2,
 	'idle connections do not keep a call to another host from its descriptor');
