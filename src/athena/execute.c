@@ -245,9 +245,9 @@ static void
 keep_outcome(AthenaRequest *request, const AwsCall *call, bool answered)
 {
 	request->attempts = call->attempts;
-	request->uncertain = call->uncertain || (!answered && call->attempts > 0);
 	request->answered = answered;
-	if (!answered)
+	/* In a pause between attempts, the last one's end is known. */
+	if (!answered && (call->in_flight || call->error.sqlstate == 0))
 	{
 		request->error.sqlstate = ERRCODE_CONNECTION_FAILURE;
 		request->error.exception = AWS_TIMEOUT;
@@ -428,7 +428,6 @@ typedef struct RequestCall
 {
 	AwsCall call; /* first: the client's */
 	AthenaRequest *request;
-	bool was_sent; /* by an earlier round */
 } RequestCall;
 
 /* Keeps the outcome of a request, or raises what concerns them all. */
@@ -437,7 +436,6 @@ read_outcome(AwsCall *call, const HttpResponse *response, void *result_context)
 {
 	AthenaRequest *request = ((RequestCall *) call)->request;
 	const AthenaOperation *operation = request->operation;
-	bool was_sent = ((RequestCall *) call)->was_sent;
 	JsonValue document;
 	MarshalProblem problem;
 	MemoryContext before;
@@ -452,9 +450,6 @@ read_outcome(AwsCall *call, const HttpResponse *response, void *result_context)
 			set_invalid(call, response, &problem);
 		MemoryContextSwitchTo(before);
 	}
-	/* A plain refusal of the only attempts that there were: nothing has come of them. */
-	if (request->sent != NULL && call->error.sqlstate != 0 && !call->uncertain && !was_sent)
-		*request->sent = false;
 	/* In a hurry each is carried on with, for all that can be said is to be said. */
 	if (!http_is_hurried() &&
 		(call->error.sqlstate == ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION ||
@@ -486,7 +481,6 @@ athena_request(const AwsConfig *config, AthenaRequest *requests, int count)
 			find_target(target, request->operation->name);
 		}
 		calls[i].request = request;
-		calls[i].was_sent = request->sent != NULL && *request->sent;
 		calls[i].call.sent = request->sent;
 		address_call(&calls[i].call, target, request->operation->name,
 					 marshal_request(request->operation, request->arguments, work_group(target), 0,

@@ -51,11 +51,10 @@ typedef struct AthenaRequest
 {
 	const AthenaOperation *operation;
 	const NullableDatum *arguments;
-	bool *sent; /* set when it is sent, taken back when it was plainly refused; or NULL */
+	bool *sent; /* as in an AwsCall */
 
 	bool
-		answered; /* false where a deadline (http.h) left it undone: then its error is a time-out */
-	bool uncertain; /* whether it may have been carried out, whatever the last answer said */
+		answered; /* false where a deadline (http.h) left it undone: its error is that of the attempt before, or a time-out */
 	AwsError error;
 	int attempts;  /* 0 where it was never sent */
 	Datum *values; /* one for each column, where there was no error */

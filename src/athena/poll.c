@@ -174,6 +174,13 @@ poll_forgives(Poll *poll, const AwsError *error)
 }
 
 void
+poll_raise_timed_out(const char *what)
+{
+	ereport(ERROR,
+			(errcode(MAKE_SQLSTATE('S', 'P', '0', '0', '3')), errmsg("timed out: %s", what)));
+}
+
+void
 poll_report(const char *what, const char *id, const char **before, const char *state)
 {
 	if (*before != NULL && strcmp(*before, state) == 0)

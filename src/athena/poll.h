@@ -52,6 +52,9 @@ extern bool poll_pause(Poll *poll);
  */
 extern bool poll_forgives(Poll *poll, const AwsError *error);
 
+/* Raises that the time is up (SP003), and what was waited for. */
+pg_noreturn extern void poll_raise_timed_out(const char *what);
+
 /* Says in a NOTICE that something has another state than before, where athena_calc.progress is on. */
 extern void poll_report(const char *what, const char *id, const char **before, const char *state);
 

@@ -35,7 +35,6 @@
 
 #define SQLSTATE_FAILED MAKE_SQLSTATE('S', 'P', '0', '0', '1')
 #define SQLSTATE_CANCELED MAKE_SQLSTATE('S', 'P', '0', '0', '2')
-#define SQLSTATE_TIMED_OUT MAKE_SQLSTATE('S', 'P', '0', '0', '3')
 #define SQLSTATE_BUSY MAKE_SQLSTATE('S', 'P', '0', '0', '4')
 
 /* The arguments of both, in their order. */
@@ -100,12 +99,6 @@ copy_arguments(FunctionCallInfo fcinfo, Run *run)
 	}
 }
 
-pg_noreturn static void
-raise_timed_out(const char *what)
-{
-	ereport(ERROR, (errcode(SQLSTATE_TIMED_OUT), errmsg("timed out: %s", what)));
-}
-
 /* Whether a session cannot take a calculation yet: it runs another, or is not there yet. */
 static bool
 is_not_idle(const AthenaRequest *request)
@@ -122,7 +115,7 @@ wait_until_idle(Run *run)
 
 	session_wait(&run->poll, CStringGetTextDatum(run->session_id), &row);
 	if (strcmp(row.state, "IDLE") != 0)
-		raise_timed_out(psprintf("session %s is still %s", run->session_id, row.state));
+		poll_raise_timed_out(psprintf("session %s is still %s", run->session_id, row.state));
 }
 
 /* Starts a session that nobody else knows of, and that is terminated whatever happens. */
@@ -130,24 +123,11 @@ static void
 start_own_session(Run *run)
 {
 	NullableDatum description = {.value = CStringGetTextDatum(OWN_SESSION_DESCRIPTION)};
-	AthenaRequest request = {.operation = &operation_start_session,
-							 .arguments = run->session_start,
-							 .sent = &run->started.session_sent};
 
 	session_start_arguments(run->session_start, run->arguments[RUN_WORK_GROUP], description,
 							run->arguments[RUN_SESSION_OPTIONS]);
 	run->started.session_start = run->session_start;
-	for (;;)
-	{
-		poll_request(&run->poll, &request, 1);
-		if (request.error.sqlstate == 0)
-			break;
-		if (!poll_forgives(&run->poll, &request.error))
-			athena_request_raise(&request);
-		if (!poll_pause(&run->poll))
-			raise_timed_out(psprintf("no session could be started: %s", request.error.message));
-	}
-	run->session_id = TextDatumGetCString(request.values[0]);
+	run->session_id = session_start(&run->poll, run->session_start, &run->started.session_sent);
 	run->started.session_id = run->session_id;
 	run->started.session_sent = false;
 	run->own_session = true;
@@ -191,8 +171,8 @@ start_calculation(Run *run)
 			athena_request_raise(&request);
 		/* It may be IDLE again before it is asked, and BUSY with another's again after it. */
 		if (!poll_pause(&run->poll))
-			raise_timed_out(psprintf("calculation could not be started in session %s: %s",
-									 run->session_id, request.error.message));
+			poll_raise_timed_out(psprintf("calculation could not be started in session %s: %s",
+										  run->session_id, request.error.message));
 		if (is_not_idle(&request))
 			wait_until_idle(run);
 	}
@@ -211,7 +191,8 @@ follow_calculation(Run *run)
 		if (run->calculation->last.error.sqlstate == 0)
 			activity_set_state(calculation_state(run->calculation));
 		if (!poll_pause(&run->poll))
-			raise_timed_out(psprintf("calculation %s has not ended", run->started.calculation_id));
+			poll_raise_timed_out(
+				psprintf("calculation %s has not ended", run->started.calculation_id));
 	}
 	if (run->calculation->last.error.sqlstate != 0)
 		athena_request_raise(&run->calculation->last);

@@ -231,18 +231,27 @@ consider(Datum *values, bool *nulls, void *context)
 	}
 }
 
-static char *
-start(Poll *poll, const NullableDatum *arguments)
+char *
+session_start(Poll *poll, const NullableDatum *arguments, bool *sent)
 {
-	AthenaRequest request = {.operation = &operation_start_session, .arguments = arguments};
+	AthenaRequest request = {
+		.operation = &operation_start_session, .arguments = arguments, .sent = sent};
+	const char *reported = NULL;
 
-	do
+	for (;;)
 	{
 		poll_request(poll, &request, 1);
 		if (request.error.sqlstate == 0)
 			return TextDatumGetCString(request.values[0]);
-	} while (poll_forgives(poll, &request.error) && poll_pause(poll));
-	athena_request_raise(&request);
+		if (!poll_forgives(poll, &request.error))
+			athena_request_raise(&request);
+		if (reported == NULL)
+			activity_wait_for(NULL, NULL);
+		poll_report("session", "not started", &reported, request.error.message);
+		if (!poll_pause(poll))
+			poll_raise_timed_out(
+				psprintf("no session could be started: %s", request.error.message));
+	}
 }
 
 /* Waits its turn for what only one backend of the cluster may do at a time. False when the time is up. */
@@ -279,7 +288,7 @@ find_or_start(Poll *poll, const char *name, NullableDatum *arguments, FoundSessi
 			athena_request_raise(&last);
 		best.id = NULL;
 	}
-	found->id = best.id != NULL ? best.id : start(poll, arguments);
+	found->id = best.id != NULL ? best.id : session_start(poll, arguments, NULL);
 	found->is_starting = best.id == NULL || strncmp(useful_states[best.rank], "CREAT", 5) == 0;
 }
 
@@ -310,8 +319,7 @@ session_acquire(Poll *poll, NullableDatum name, NullableDatum work_group, Nullab
 							 hash_bytes((const unsigned char *) name_text, (int) strlen(name_text)),
 						 2);
 	if (!lock(poll, &tag))
-		ereport(ERROR, (errcode(MAKE_SQLSTATE('S', 'P', '0', '0', '3')),
-						errmsg("timed out: another backend looks for session \"%s\"", name_text)));
+		poll_raise_timed_out(psprintf("another backend looks for session \"%s\"", name_text));
 	PG_TRY();
 	{
 		find_or_start(poll, name_text, arguments, found);

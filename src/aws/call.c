@@ -195,6 +195,7 @@ prepare(HttpExchange *exchange, HttpRequest *request, void *context)
 	request->window = call->window;
 	request->ca_bundle = call->ca_bundle;
 	call->attempts++;
+	call->in_flight = true;
 	if (call->sent != NULL)
 		*call->sent = true;
 }
@@ -325,6 +326,23 @@ reason_to_retry(AwsCall *call, const HttpResponse *response)
 	}
 }
 
+/* Whether a failed attempt may have been carried out: it has left, and was not plainly refused. */
+static bool
+may_have_happened(const AwsCall *call, const HttpResponse *response)
+{
+	switch (response->outcome)
+	{
+		case HTTP_UNREACHABLE:
+		case HTTP_UNVERIFIED:
+		case HTTP_NO_DESCRIPTOR:
+			return false;
+		case HTTP_ANSWERED:
+			return !call->error.from_service || response->status >= 500 || is_success(response);
+		default:
+			return true;
+	}
+}
+
 static int64
 finish(HttpExchange *exchange, const HttpResponse *response, void *context)
 {
@@ -332,6 +350,7 @@ finish(HttpExchange *exchange, const HttpResponse *response, void *context)
 	AwsRun *run = context;
 	RetryReason reason;
 
+	call->in_flight = false;
 	if (response->outcome == HTTP_ANSWERED && is_success(response) && !hides_error(call, response))
 	{
 		retry_quota_give(&quota, call->last_retry);
@@ -343,9 +362,9 @@ finish(HttpExchange *exchange, const HttpResponse *response, void *context)
 
 		aws_error_read(&call->error, call->service, response);
 		MemoryContextSwitchTo(before);
-		call->uncertain = call->uncertain || response->outcome == HTTP_BROKEN ||
-						  response->outcome == HTTP_TIMED_OUT || !call->error.from_service ||
-						  response->status >= 500 || is_success(response);
+		call->uncertain = call->uncertain || may_have_happened(call, response);
+		if (call->sent != NULL && !call->uncertain)
+			*call->sent = call->was_sent;
 		reason = reason_to_retry(call, response);
 		/* A lost connection has a price. Where it was shared, not each of its calls has to pay it. */
 		if (reason != RETRY_NEVER && call->attempts < max_attempts(call) &&
@@ -385,6 +404,8 @@ begin(AwsCall *call)
 
 	if (call->url != NULL)
 		return;
+	if (call->sent != NULL)
+		call->was_sent = *call->sent;
 	before = MemoryContextSwitchTo(memory_of(call));
 	generate_invocation_id(call->invocation_id);
 	if (call->unsigned_body)

@@ -46,14 +46,18 @@ typedef struct AwsCall
 	const SigV4Credentials *credentials; /* NULL for a request that nobody signs */
 	int timeout;                         /* milliseconds for an attempt; 0 for the settings' */
 	int max_attempts;                    /* 0 for athena_calc.max_attempts */
-	bool *sent;                          /* set with the first attempt; or NULL */
+	bool *
+		sent; /* whether it may have been carried out: set with an attempt, taken back with a plain refusal; or NULL */
 
 	AwsError error; /* what it ended with; error.sqlstate is 0 for success */
 
 	bool uncertain; /* whether an attempt may have been carried out though no answer said so */
 
+	int attempts;   /* how many have left */
+	bool in_flight; /* whether the last of them has had no end */
+
 	/* This module's. */
-	int attempts;
+	bool was_sent; /* by an earlier call */
 	RetryReason last_retry;
 	bool clock_corrected;
 	char invocation_id[AWS_UUID_SIZE];

@@ -398,10 +398,6 @@ outcome_of(HttpTransfer *transfer, CURLcode result)
 		case CURLE_OK:
 			/* To curl a connection that ends within the head is the end of an empty answer. */
 			return transfer->head_complete ? HTTP_ANSWERED : HTTP_BROKEN;
-		case CURLE_COULDNT_RESOLVE_HOST:
-		case CURLE_COULDNT_CONNECT:
-		case CURLE_SSL_CONNECT_ERROR:
-			return HTTP_UNREACHABLE;
 		case CURLE_PEER_FAILED_VERIFICATION:
 		case CURLE_SSL_CACERT_BADFILE:
 		case CURLE_SSL_CERTPROBLEM:

@@ -271,6 +271,13 @@ is($athena->query_error(q{SELECT athena_calc.acquire_session('no list', timeout 
 $athena->clear_faults;
 is(sessions_of('no list'), 0, 'starts no session');
 
+# Nor is one started when the time is up while there is no room.
+$athena->fault(operation => 'StartSession', error => 'TooManyRequestsException', message => 'Rate exceeded', times => undef);
+$error = $athena->query_error(q{SELECT athena_calc.acquire_session('no room', timeout => '500ms')});
+is("$error->{sqlstate} $error->{message}", 'SP003 timed out: no session could be started: Rate exceeded', 'no room in time');
+$athena->clear_faults;
+is(sessions_of('no room'), 0, 'starts no session');
+
 # A quota that is used up is told at once: waiting mends nothing.
 $athena->fault(operation => 'StartSession', error => 'TooManyRequestsException', message => 'Maximum allowed sessions', times => undef);
 $since = time;

@@ -55,6 +55,42 @@ $athena->faults({ operation => 'StartSession', drop => 'after' },
 is($athena->query_error("SELECT * FROM athena_calc.run_calculation($endless)")->{sqlstate}, '53400', 'a quota that is used up by it');
 nothing_is_left('is given back');
 
+# Plain refusals leave nothing that would have to be learned about: no start is sent any more when the time is up or somebody cancels.
+my %no_room = (operation => 'StartSession', error => 'TooManyRequestsException', message => 'You have reached the maximum number of DPUs', times => undef);
+for my $name ('', q(, session_name => 'crowded'))
+{
+	$athena->fault(%no_room);
+	$athena->query(q{SET athena_calc.max_poll_interval = '500ms'; SET athena_calc.progress = on});
+	$athena->clear_log;
+	$error = $athena->query_error("SELECT * FROM athena_calc.run_calculation($endless, timeout => '2s'$name)");
+	is($error->{sqlstate}, 'SP003', 'there is no room for a session until the time is up');
+	is($error->{message}, 'timed out: no session could be started: You have reached the maximum number of DPUs', 'why');
+	is($error->{detail}, undef, 'nothing was started, and nothing is said of it');
+	is_deeply([ $athena->notices ], ['session not started: You have reached the maximum number of DPUs'], 'with athena_calc.progress one is told meanwhile');
+	$athena->query('RESET athena_calc.max_poll_interval; RESET athena_calc.progress');
+
+	my $db = $athena->connect;
+	$athena->clear_log;
+	$db->send("SELECT * FROM athena_calc.run_calculation($endless$name)");
+	$athena->wait_until(sub { $athena->requests('StartSession') >= 4 }, 'it is tried again');
+	is($athena->value('SELECT count(*) FROM athena_calc.activity WHERE pid = $1', $db->pid), 1, 'others see that it waits');
+	sleep 0.2;
+	my $asked = $athena->requests('StartSession');
+	$db->cancel;
+	$error = $db->finish->{error};
+	is($error->{sqlstate}, '57014', 'canceled meanwhile');
+	is($error->{detail}, undef, 'nothing is said of it either');
+	cmp_ok(scalar $athena->requests('StartSession'), '<=', $asked + 1, 'and it is asked for no more');
+	nothing_is_left('no session is there');
+}
+
+# Nor does what never left.
+$athena->query(q{SET athena_calc.endpoint_url = 'http://127.0.0.1:1'; SET athena_calc.max_poll_interval = '200ms'});
+$error = $athena->query_error("SELECT * FROM athena_calc.run_calculation($endless)");
+is($error->{sqlstate}, '08001', 'nobody is there');
+unlike($error->{detail} // '', qr/may have started/, 'nothing was started');
+$athena->query('RESET athena_calc.endpoint_url; RESET athena_calc.max_poll_interval');
+
 # The session is known, and the calculation's start hangs: the session comes first.
 $athena->fault(operation => 'StartCalculationExecution', hang => \1, times => undef);
 $error = cancel_after('StartCalculationExecution', 1);
