@@ -21,9 +21,6 @@
 	{"InvalidRequestException", "Session is in the " state " state", sqlstate, hint}
 /* clang-format on */
 
-#define SQLSTATE_SESSION_BUSY MAKE_SQLSTATE('S', 'P', '0', '0', '4')
-#define SQLSTATE_SESSION_ENDED MAKE_SQLSTATE('S', 'P', '0', '0', '5')
-
 #define HINT_START_ANOTHER "Start another session: SELECT * FROM athena_calc.start_session(...)."
 #define HINT_WAIT_UNTIL_IDLE "Wait until athena_calc.get_session_status says IDLE."
 #define HINT_ENGINE \

@@ -46,6 +46,10 @@ extern void athena_batch_row(const struct AthenaRequest *request, Datum *values,
 extern void athena_execute_batch(const AthenaOperation *operation, const Datum *ids, int count,
 								 AthenaRow row, void *context);
 
+/* A session that runs another calculation, and one that takes none any more. */
+#define SQLSTATE_SESSION_BUSY MAKE_SQLSTATE('S', 'P', '0', '0', '4')
+#define SQLSTATE_SESSION_ENDED MAKE_SQLSTATE('S', 'P', '0', '0', '5')
+
 /* A request whose outcome is not raised. Zeroed by the caller, who fills in the first part. */
 typedef struct AthenaRequest
 {

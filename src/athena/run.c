@@ -30,12 +30,14 @@
 /* How long the termination of a session is tried when all else went well. */
 #define END_SESSION_US (60 * INT64CONST(1000000))
 
+/* How many sessions of a name are taken in place of one that has ended since it was found. */
+#define MAX_SESSIONS 3
+
 /* By this whoever looks for what a crash of the server left behind finds it. */
 #define OWN_SESSION_DESCRIPTION "athena_calc.run_calculation"
 
 #define SQLSTATE_FAILED MAKE_SQLSTATE('S', 'P', '0', '0', '1')
 #define SQLSTATE_CANCELED MAKE_SQLSTATE('S', 'P', '0', '0', '2')
-#define SQLSTATE_BUSY MAKE_SQLSTATE('S', 'P', '0', '0', '4')
 
 /* The arguments of both, in their order. */
 enum
@@ -103,7 +105,7 @@ copy_arguments(FunctionCallInfo fcinfo, Run *run)
 static bool
 is_not_idle(const AthenaRequest *request)
 {
-	return request->error.sqlstate == SQLSTATE_BUSY ||
+	return request->error.sqlstate == SQLSTATE_SESSION_BUSY ||
 		   (request->error.sqlstate == ERRCODE_INVALID_PARAMETER_VALUE &&
 			strstr(request->error.message, "needs to be IDLE") != NULL);
 }
@@ -148,32 +150,58 @@ find_session(Run *run)
 		start_own_session(run);
 }
 
-/* Starts the calculation, when its turn has come: a session takes one at a time. */
+/* The start is one in the run's session, under a token of its own. */
 static void
-start_calculation(Run *run)
+address_start(Run *run)
 {
 	char token[AWS_UUID_SIZE];
-	AthenaRequest request = {.operation = &operation_start_calculation_execution,
-							 .arguments = run->start,
-							 .sent = &run->started.calculation_sent};
 
 	aws_generate_uuid(token);
 	run->start[START_CALCULATION_SESSION_ID].value = CStringGetTextDatum(run->session_id);
 	run->start[START_CALCULATION_DESCRIPTION] = run->arguments[RUN_DESCRIPTION];
 	run->start[START_CALCULATION_TOKEN].value = CStringGetTextDatum(token);
 	run->started.calculation_start = run->start;
+}
+
+/* Whether a session that was found by its name has ended since, with nothing started in it: there may be another. */
+static bool
+is_gone(const Run *run, const AthenaRequest *request)
+{
+	return request->error.sqlstate == SQLSTATE_SESSION_ENDED &&
+		   !run->arguments[RUN_SESSION_NAME].isnull && !run->started.calculation_sent;
+}
+
+/* Starts the calculation, when its turn has come: a session takes one at a time. */
+static void
+start_calculation(Run *run)
+{
+	AthenaRequest request = {.operation = &operation_start_calculation_execution,
+							 .arguments = run->start,
+							 .sent = &run->started.calculation_sent};
+	int sessions_left = MAX_SESSIONS;
+
+	address_start(run);
 	for (;;)
 	{
+		bool gone;
+
 		poll_request(&run->poll, &request, 1);
 		if (request.error.sqlstate == 0)
 			break;
-		if (!is_not_idle(&request) && !poll_forgives(&run->poll, &request.error))
+		gone = sessions_left > 0 && is_gone(run, &request);
+		if (!gone && !is_not_idle(&request) && !poll_forgives(&run->poll, &request.error))
 			athena_request_raise(&request);
 		/* It may be IDLE again before it is asked, and BUSY with another's again after it. */
 		if (!poll_pause(&run->poll))
 			poll_raise_timed_out(psprintf("calculation could not be started in session %s: %s",
 										  run->session_id, request.error.message));
-		if (is_not_idle(&request))
+		if (gone)
+		{
+			sessions_left--;
+			find_session(run);
+			address_start(run);
+		}
+		else if (is_not_idle(&request))
 			wait_until_idle(run);
 	}
 	run->started.calculation_id = TextDatumGetCString(request.values[0]);

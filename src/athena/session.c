@@ -46,7 +46,7 @@ raise_ended(const char *id, const SessionRow *row)
 	const char *reason = text_or_empty(row->values, row->nulls, SESSION_STATUS_REASON);
 
 	ereport(ERROR,
-			(errcode(MAKE_SQLSTATE('S', 'P', '0', '0', '5')),
+			(errcode(SQLSTATE_SESSION_ENDED),
 			 errmsg("session %s is %s%s%s", id, row->state, reason[0] != '\0' ? ": " : "", reason),
 			 errhint("Start another session.")));
 }

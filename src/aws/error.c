@@ -14,6 +14,9 @@
 #define MAX_MESSAGE_BYTES 8192
 #define MAX_NAME_BYTES 200
 
+/* The longest value of a request that a message may quote. */
+#define MAX_QUOTED_BYTES 256
+
 #define UNKNOWN_CREDENTIALS                                                                   \
 	"AWS does not know the access key or the session token: athena_calc.check_setup() tells " \
 	"where they come from."
@@ -58,6 +61,39 @@ static char *
 message_text(const char *bytes, size_t length)
 {
 	return encoding_from_bytes(bytes, Min(length, MAX_MESSAGE_BYTES), NULL);
+}
+
+/* Where a text stands for the last time; NULL for nowhere. */
+static const char *
+find_last(const char *bytes, size_t length, const char *text)
+{
+	const char *end = bytes + length;
+	const char *found = NULL;
+
+	while ((bytes = memmem(bytes, (size_t) (end - bytes), text, strlen(text))) != NULL)
+		found = bytes++;
+	return found;
+}
+
+/*
+ * What a service says. It quotes what is wrong ("Value '…' at 'codeBlock' failed to satisfy constraint: …"): of a value that is long,
+ * as a code block is, with whatever stands in it, only how long.
+ */
+static char *
+service_words(const char *bytes, size_t length)
+{
+	static const char before[] = "Value '";
+	static const char behind[] = "' at '";
+	const char *value = memmem(bytes, length, before, strlen(before));
+	const char *end = find_last(bytes, length, behind);
+
+	if (value != NULL)
+		value += strlen(before);
+	if (value == NULL || end == NULL || end < value + MAX_QUOTED_BYTES)
+		return message_text(bytes, length);
+	return psprintf("%sof %zu bytes%s", message_text(bytes, (size_t) (value - 1 - bytes)),
+					(size_t) (end - value),
+					message_text(end + 1, length - (size_t) (end + 1 - bytes)));
 }
 
 /*
@@ -126,7 +162,7 @@ read_json_error(AwsError *error, const AwsService *service, const HttpResponse *
 	for (int i = 0; error->message == NULL && i < (int) lengthof(message_members); i++)
 	{
 		if (json_text(document, message_members[i], &text, &length) && length > 0)
-			error->message = message_text(text, length);
+			error->message = service_words(text, length);
 	}
 	if (service->error_code_member != NULL &&
 		json_text(document, service->error_code_member, &text, &length))
@@ -139,7 +175,7 @@ take_name(AwsError *error, const ByteBuffer *exception, const ByteBuffer *messag
 	if (exception->length > 0)
 		error->exception = exception_name(exception->data, exception->length);
 	if (message->length > 0)
-		error->message = message_text(message->data, message->length);
+		error->message = service_words(message->data, message->length);
 }
 
 /* S3's errors stand alone, STS's in an ErrorResponse. */
@@ -174,7 +210,7 @@ read_query_json_error(AwsError *error, const HttpResponse *response)
 	if (json_text(document, "Code", &text, &length))
 		error->exception = exception_name(text, length);
 	if (json_text(document, "Message", &text, &length) && length > 0)
-		error->message = message_text(text, length);
+		error->message = service_words(text, length);
 }
 
 static const AwsErrorMeaning *

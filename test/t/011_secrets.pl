@@ -55,10 +55,16 @@ unlike(join(' ', map { $_ // '' } values %$error), qr/\Q$secret\E|\Q$token\E|Sig
 my $session = $athena->start_session;
 $athena->start_calculation($session, 'password = "open sesame"');
 $athena->query_error('SELECT athena_calc.get_session($1)', 'x');
+# What AWS finds wrong it quotes.
+my $long = 'password = "open sesame" #' . q(' at ') . '#' x 68_000;
+$error = $athena->query_error('SELECT athena_calc.start_calculation_execution($1, $2)', $session, $long);
+is($error->{message}, 'Athena StartCalculationExecution failed: 1 validation error detected: Value of ' . length($long)
+	. q( bytes at 'codeBlock' failed to satisfy constraint: Member must have length less than or equal to 68000), 'of code that is refused, how long it is');
 $athena->node->reload;
 my $log = slurp_file($athena->node->logfile);
 unlike($log, qr/\Q$secret\E|\Q$token\E/, 'the log at debug5 has no secret');
 unlike($log, qr/AWS4-HMAC|Signature=/, 'and no signature');
+unlike($log, qr/(?:ERROR|NOTICE|WARNING):.*sesame/, 'nor does a message have what stands in code');
 
 # The signature of a request with an odd secret and a token was checked by the emulator.
 is($athena->value('SELECT (athena_calc.get_session_status($1)).state IS NOT NULL', $session), 't',

@@ -8,6 +8,7 @@ use utf8;
 use AthenaCalc::Test;
 use Encode qw(encode);
 use JSON::PP;
+use List::Util qw(uniq);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -89,6 +90,19 @@ is($athena->row('SELECT * FROM athena_calc.get_session($1)', $hourly)->{max_conc
 is($athena->wait_for_session($hourly, 'IDLE')->{state}, 'IDLE', 'it stays open');
 is(run(q{'print(1)', session_name => 'hourly'})->{session_id}, $hourly, 'for the next run');
 is(run_error(q{'raise ValueError', session_name => 'hourly'})->{sqlstate}, 'SP001', 'also when that fails');
+
+# One that has ended between being found and the start is replaced.
+my %ended = (operation => 'StartCalculationExecution', error => 'InvalidRequestException',
+	message => 'Session is in the TERMINATED state; needs to be IDLE to accept Calculations.');
+$athena->clear_log;
+$athena->fault(%ended);
+is(run(q{'print(1)', session_name => 'hourly'})->{state}, 'COMPLETED', 'a session that has just ended is looked for again');
+my @starts = $athena->requests('StartCalculationExecution');
+is(uniq(map { $_->{members}{ClientRequestToken} } @starts), 2, 'and the start in it is another one');
+$athena->fault(%ended, times => undef);
+is(run_error(q{'print(1)', session_name => 'hourly'})->{sqlstate}, 'SP005', 'but not for ever');
+is(run_error("'print(1)', session_id => '$hourly'")->{sqlstate}, 'SP005', 'nor is one that was given');
+$athena->clear_faults;
 is($athena->wait_for_session($hourly, 'IDLE')->{state}, 'IDLE', 'it is left open then, too');
 
 # In one of its own, which is terminated whatever happens
