@@ -452,7 +452,7 @@ RETURNS TABLE (
 AS 'MODULE_PATHNAME', 'athena_calc_activity'
 LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10;
 COMMENT ON FUNCTION athena_calc.activity() IS
-	'What the backends of this cluster are waiting for at Athena: calculations, or sessions to become IDLE. What others wait for is shown to members of pg_read_all_stats. It needs shared_preload_libraries.';
+	'What the backends of this cluster are waiting for at Athena: calculations, sessions to become IDLE, or room for one. What others wait for is shown to members of pg_read_all_stats. It needs shared_preload_libraries.';
 
 CREATE VIEW athena_calc.activity AS
 	SELECT a.pid, d.datname, r.rolname AS usename, a.calculation_execution_id, a.session_id, a.state, a.since
@@ -460,7 +460,7 @@ CREATE VIEW athena_calc.activity AS
 	LEFT JOIN pg_catalog.pg_database AS d ON d.oid OPERATOR(pg_catalog.=) a.datid
 	LEFT JOIN pg_catalog.pg_roles AS r ON r.oid OPERATOR(pg_catalog.=) a.usesysid;
 COMMENT ON VIEW athena_calc.activity IS
-	'What the backends of this cluster are waiting for at Athena: calculations, or sessions to become IDLE.';
+	'What the backends of this cluster are waiting for at Athena: calculations, sessions to become IDLE, or room for one.';
 GRANT SELECT ON athena_calc.activity TO PUBLIC;
 
 --

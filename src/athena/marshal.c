@@ -250,23 +250,31 @@ is_read(JsonReading reading, const char *member, MarshalProblem *problem)
 	return false;
 }
 
+/* Text as its column has it. *null is set where that is how it deals with what the database's encoding lacks. */
 static bool
-read_text(JsonValue value, const char *member, Datum *datum, MarshalProblem *problem)
+read_text(JsonValue value, const AthenaColumn *column, Datum *datum, bool *null,
+		  MarshalProblem *problem)
 {
 	text *utf8 = palloc(VARHDRSZ + value.length);
 	char *converted;
 	size_t length;
 
-	if (!is_read(json_read_string(value, VARDATA(utf8), &length), member, problem))
+	if (!is_read(json_read_string(value, VARDATA(utf8), &length), column->member, problem))
 		return false;
 	SET_VARSIZE(utf8, VARHDRSZ + length);
 	*datum = PointerGetDatum(utf8);
 	if (encoding_takes_utf8())
 		return true;
 
-	converted = encoding_from_utf8(VARDATA(utf8), length);
+	if (column->kind == ATHENA_WORDS)
+		converted = encoding_from_bytes(VARDATA(utf8), length, NULL);
+	else
+		converted = encoding_from_utf8(VARDATA(utf8), length);
 	if (converted == NULL)
-		return set_lacking(problem, member);
+	{
+		*null = true;
+		return column->kind == ATHENA_FITTING || set_lacking(problem, column->member);
+	}
 	*datum = CStringGetTextDatum(converted);
 	pfree(converted);
 	pfree(utf8);
@@ -363,7 +371,8 @@ marshal_jsonb(JsonValue value, const char *member, Datum *datum, MarshalProblem 
 }
 
 static bool
-read_column(const AthenaColumn *column, JsonValue value, Datum *datum, MarshalProblem *problem)
+read_column(const AthenaColumn *column, JsonValue value, Datum *datum, bool *null,
+			MarshalProblem *problem)
 {
 	JsonReading reading;
 	int32 number = 0;
@@ -394,7 +403,7 @@ read_column(const AthenaColumn *column, JsonValue value, Datum *datum, MarshalPr
 			reading = JSON_WRONG_TYPE;
 			break;
 		default:
-			return read_text(value, column->member, datum, problem);
+			return read_text(value, column, datum, null, problem);
 	}
 	return is_read(reading, column->member, problem);
 }
@@ -464,9 +473,9 @@ read_members(JsonValue object, const AthenaColumn *columns, int count, size_t of
 			continue;
 		if (is_column)
 		{
-			if (!read_column(&columns[i], value, &values[i], problem))
-				return false;
 			nulls[i] = false;
+			if (!read_column(&columns[i], value, &values[i], &nulls[i], problem))
+				return false;
 			continue;
 		}
 		if (json_type(value) != JSON_OBJECT)

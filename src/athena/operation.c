@@ -45,12 +45,18 @@
 
 /* Hints */
 
+#define UUID_LENGTH 36
+
 static const char *
 hint_session_id(const char *value)
 {
-	if (strpbrk(value, "\r\n()[]{}") == NULL)
+	if (strpbrk(value, "\r\n()[]{}") != NULL)
+		return "The session ID looks like code: perhaps the arguments are swapped.";
+	if (strlen(value) == UUID_LENGTH)
 		return NULL;
-	return "The session ID looks like code: perhaps the arguments are swapped.";
+	return "An ID is a UUID. athena_calc.run_calculation and athena_calc.acquire_session find a "
+		   "session by its name, with "
+		   "session_name => '...'.";
 }
 
 static const char *
@@ -80,7 +86,7 @@ hint_token(const char *value)
 	{"Status.SubmissionDateTime", ATHENA_SECONDS, false}, \
 	{"Status.CompletionDateTime", ATHENA_SECONDS, false}, \
 	{"Status.State", ATHENA_TEXT, false}, \
-	{"Status.StateChangeReason", ATHENA_TEXT, false}
+	{"Status.StateChangeReason", ATHENA_WORDS, false}
 
 #define STATISTICS_OF_CALCULATION \
 	{"Statistics.DpuExecutionInMillis", ATHENA_BIGINT, false}, \
@@ -92,7 +98,7 @@ hint_token(const char *value)
 	{"Status.EndDateTime", ATHENA_SECONDS, false}, \
 	{"Status.IdleSinceDateTime", ATHENA_SECONDS, false}, \
 	{"Status.State", ATHENA_TEXT, false}, \
-	{"Status.StateChangeReason", ATHENA_TEXT, false}
+	{"Status.StateChangeReason", ATHENA_WORDS, false}
 
 #define CALCULATION_ID_ARGUMENT \
 	{"calculation_execution_id", "CalculationExecutionId", ATHENA_TEXT, true, NULL}
@@ -252,8 +258,17 @@ static const AthenaColumn list_sessions_columns[] = {
 	{"NotebookVersion", ATHENA_TEXT, false},
 	STATUS_OF_SESSION,
 };
-LIST_OPERATION(list_sessions, "ListSessions", "Sessions", 100);
+static LIST_OPERATION(list_sessions, "ListSessions", "Sessions", 100);
 OPERATION_FUNCTION(list_sessions, return_list, list_sessions);
+
+/* The same for a session that is looked for by its name, whatever others are called. */
+#define find_session_arguments list_sessions_arguments
+static const AthenaColumn find_session_columns[] = {
+	{"SessionId", ATHENA_TEXT, false},
+	{"Description", ATHENA_FITTING, false},
+	{"Status.State", ATHENA_TEXT, false},
+};
+LIST_OPERATION(find_session, "ListSessions", "Sessions", 100);
 
 static const AthenaArgument list_executors_arguments[] = {
 	SESSION_ID_ARGUMENT,

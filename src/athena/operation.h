@@ -33,6 +33,8 @@ typedef enum AthenaKind
 	ATHENA_TAGS,        /* jsonb {"key": "value"}; a list of {Key, Value} on the wire */
 	ATHENA_MAX_RESULTS, /* int; bounds the rows of all pages, and is not a member */
 	/* of columns only */
+	ATHENA_WORDS,       /* text for people: what the database's encoding lacks is replaced */
+	ATHENA_FITTING,     /* text; NULL where the database's encoding lacks a character of it */
 	ATHENA_FROM_REQUEST /* text; the request's first argument, where the answer does not repeat it */
 } AthenaKind;
 
@@ -73,7 +75,7 @@ extern const AthenaOperation operation_stop_calculation_execution;
 extern const AthenaOperation operation_start_session;
 extern const AthenaOperation operation_get_session_status;
 extern const AthenaOperation operation_terminate_session;
-extern const AthenaOperation operation_list_sessions;
+extern const AthenaOperation operation_find_session;
 
 /* Where the arguments and columns that they name stand. */
 enum
@@ -100,9 +102,9 @@ enum
 };
 enum
 {
-	SESSION_SUMMARY_ID,
-	SESSION_SUMMARY_DESCRIPTION,
-	SESSION_SUMMARY_STATE = 9
+	FIND_SESSION_ID,
+	FIND_SESSION_DESCRIPTION,
+	FIND_SESSION_STATE
 };
 enum
 {

@@ -385,8 +385,8 @@ check_can_commit(FunctionCallInfo fcinfo)
 		 errmsg("athena_calc.run cannot commit here"),
 		 errdetail(
 			 "It commits before each pause, which it can as a statement of its own only: not in a "
-			 "transaction block, a string of several statements, a function, or a block "
-			 "with EXCEPTION."),
+			 "transaction block, a string of several statements, a function, a procedure that is "
+			 "SECURITY DEFINER or has SET, or a block with EXCEPTION."),
 		 errhint("Use SELECT * FROM athena_calc.run_calculation(...) here.")));
 }
 

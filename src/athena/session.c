@@ -103,6 +103,16 @@ session_wait(Poll *poll, Datum session_id, SessionRow *row)
 	}
 }
 
+/* numeric_int4() would round. */
+static bool
+is_whole(Numeric number)
+{
+	Datum value = NumericGetDatum(number);
+
+	return DatumGetBool(
+		DirectFunctionCall2(numeric_eq, value, DirectFunctionCall1(numeric_floor, value)));
+}
+
 /* A value of session_options as an argument has it. */
 static Datum
 option_value(const AthenaArgument *argument, JsonbValue *value)
@@ -110,7 +120,7 @@ option_value(const AthenaArgument *argument, JsonbValue *value)
 	switch (argument->kind)
 	{
 		case ATHENA_INT:
-			if (value->type == jbvNumeric)
+			if (value->type == jbvNumeric && is_whole(value->val.numeric))
 				return DirectFunctionCall1(numeric_int4, NumericGetDatum(value->val.numeric));
 			break;
 		case ATHENA_BOOLEAN:
@@ -129,9 +139,13 @@ option_value(const AthenaArgument *argument, JsonbValue *value)
 			break;
 	}
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("session option \"%s\" has a value of another type than the argument of "
-						   "start_session",
-						   argument->name)));
+					errmsg("session option \"%s\" must be %s", argument->name,
+						   argument->kind == ATHENA_INT       ? "a whole number"
+						   : argument->kind == ATHENA_BOOLEAN ? "true or false"
+						   : argument->kind == ATHENA_JSONB || argument->kind == ATHENA_TAGS
+							   ? "an object or an array"
+							   : "text"),
+					errhint("Its type is that of the argument of athena_calc.start_session.")));
 }
 
 static void
@@ -215,16 +229,16 @@ consider(Datum *values, bool *nulls, void *context)
 	Candidate *best = context;
 	const char *state;
 
-	if (nulls[SESSION_SUMMARY_ID] || nulls[SESSION_SUMMARY_DESCRIPTION] ||
-		strcmp(TextDatumGetCString(values[SESSION_SUMMARY_DESCRIPTION]), best->name) != 0)
+	if (nulls[FIND_SESSION_ID] || nulls[FIND_SESSION_DESCRIPTION] ||
+		strcmp(TextDatumGetCString(values[FIND_SESSION_DESCRIPTION]), best->name) != 0)
 		return;
-	state = text_or_empty(values, nulls, SESSION_SUMMARY_STATE);
+	state = text_or_empty(values, nulls, FIND_SESSION_STATE);
 	for (int i = 0; i < (int) lengthof(useful_states) && (best->id == NULL || i < best->rank); i++)
 	{
 		if (strcmp(state, useful_states[i]) == 0)
 		{
 			best->id =
-				MemoryContextStrdup(best->context, TextDatumGetCString(values[SESSION_SUMMARY_ID]));
+				MemoryContextStrdup(best->context, TextDatumGetCString(values[FIND_SESSION_ID]));
 			best->rank = i;
 			return;
 		}
@@ -282,7 +296,7 @@ find_or_start(Poll *poll, const char *name, NullableDatum *arguments, FoundSessi
 	Candidate best = {.name = name, .context = CurrentMemoryContext};
 	AthenaRequest last;
 
-	while (!poll_list(poll, &operation_list_sessions, list, consider, &best, &last))
+	while (!poll_list(poll, &operation_find_session, list, consider, &best, &last))
 	{
 		if (!poll_forgives(poll, &last.error) || !poll_pause(poll))
 			athena_request_raise(&last);

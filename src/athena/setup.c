@@ -144,8 +144,8 @@ check_preload(void *argument)
 	say(argument, RIGHT,
 		settings_are_preloaded()
 			? "the library is in shared_preload_libraries"
-			: "the library is not in shared_preload_libraries, which only secrets in the "
-			  "configuration file need");
+			: "the library is not in shared_preload_libraries, which secrets in the "
+			  "configuration file and athena_calc.activity need");
 }
 
 static void

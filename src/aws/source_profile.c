@@ -296,6 +296,7 @@ fetch_profile(Profiles *profiles, const char *name, FoundCredentials *found)
 	SourceRole role;
 	const char *token_file;
 	const char *process;
+	bool is_source;
 	ListCell *cell;
 
 	foreach(cell, profiles->visited)
@@ -314,11 +315,15 @@ fetch_profile(Profiles *profiles, const char *name, FoundCredentials *found)
 	role.session_name = get_or_empty(profiles, name, "role_session_name");
 	role.external_id = get_or_empty(profiles, name, "external_id");
 	role.duration_seconds = get_or_empty(profiles, name, "duration_seconds");
+	is_source = list_length(profiles->visited) > 1;
 	token_file = get(profiles, name, "web_identity_token_file");
 	process = get(profiles, name, "credential_process");
 
 	if (token_file != NULL)
 		source_web_identity_fetch(profiles->config, &role, token_file, found);
+	/* What another profile names as its source has keys to be used, whatever role it assumes elsewhere. */
+	else if (is_source && fetch_keys(profiles, name, found))
+		return;
 	else if (role.arn[0] != '\0')
 		fetch_role(profiles, name, &role, found);
 	else if (fetch_keys(profiles, name, found))

@@ -428,6 +428,9 @@ ends_with(const char *text, const char *end)
 	return length >= strlen(end) && strcmp(text + length - strlen(end), end) == 0;
 }
 
+/* Endings by which Hadoop and others take an object for compressed, of ways that are not written here. */
+static const char *const other_compressions[] = {".bz2", ".deflate", ".lz4", ".snappy", ".zst"};
+
 /* Readers go by the name: what ends in .gz is compressed, and nothing else is. */
 static bool
 read_compression(const CopyTo *to, const char *compression)
@@ -443,6 +446,15 @@ read_compression(const CopyTo *to, const char *compression)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"compression\" does not go with the name of the object"),
 				 errhint("Readers go by the name: with gzip, and only then, it ends in \".gz\".")));
+	for (int i = 0; i < (int) lengthof(other_compressions); i++)
+	{
+		if (!to->folder && ends_with(to->uri.key, other_compressions[i]))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("an object is not written as its name says, which ends in \"%s\"",
+							other_compressions[i]),
+					 errhint("With gzip, and only then, it ends in \".gz\".")));
+	}
 	return gzip || named;
 }
 

@@ -236,6 +236,26 @@ open_zstd(Inflater *inflater)
 	inflater->step = step_zstd;
 }
 
+/* What Spark writes unless told otherwise would be read as text, and not be understood. */
+static void
+refuse_columnar(const Inflater *inflater)
+{
+	static const unsigned char parquet[] = {'P', 'A', 'R', '1'};
+	static const unsigned char orc[] = {'O', 'R', 'C'};
+	const char *format = NULL;
+
+	if (has_suffix(inflater->name, ".parquet") &&
+		begins_with(inflater, parquet, sizeof(parquet), ".parquet"))
+		format = "Parquet";
+	else if (has_suffix(inflater->name, ".orc") && begins_with(inflater, orc, sizeof(orc), ".orc"))
+		format = "ORC";
+	if (format != NULL)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("the object is a file of %s, which only Spark reads", format),
+						errhint("Have a calculation write the rows as JSON or csv, as with "
+								"df.write.json(...).")));
+}
+
 static size_t
 read_first(ByteSource *source, char *buffer, size_t size)
 {
@@ -261,6 +281,7 @@ read_first(ByteSource *source, char *buffer, size_t size)
 		open_zstd(inflater);
 	else
 	{
+		refuse_columnar(inflater);
 		source->read = read_plain;
 		return read_plain(source, buffer, size);
 	}

@@ -292,6 +292,8 @@ for my $tags ('["a"]', '{"a": 1}', '{"a": null}', '{"a": {"b": "c"}}', '"a"')
 my $error = $athena->query_error(q{SELECT * FROM athena_calc.start_calculation_execution('print(1)', $1)}, $session);
 is($error->{sqlstate}, '22023', 'swapped arguments');
 like($error->{hint}, qr/swapped/, 'have a hint');
+$error = $athena->query_error(q{SELECT * FROM athena_calc.start_calculation_execution('etl', 'print(1)')});
+like($error->{hint}, qr/session_name/, 'so has a name in place of an ID');
 for my $state ('STOPPED', 'cancelled')
 {
 	$error = $athena->query_error('SELECT * FROM athena_calc.list_calculation_executions($1, $2)', $session, $state);

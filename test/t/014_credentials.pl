@@ -364,6 +364,13 @@ source_profile = loop
 $role/etl
 source_profile = self
 @{[ keys_of('AKIDCONFIG') ]}
+[profile keyed]
+$role/second
+source_profile = etl
+@{[ keys_of('AKIDCONFIG') ]}
+[profile from-keyed]
+$role/third
+source_profile = keyed
 [profile hollow]
 $role/etl
 source_profile = hollow
@@ -423,6 +430,8 @@ for my $case (
 	[ third          => 'third/athena_calc' ],
 	[ loop           => qr/^28000 .*"loop" leads back to itself/ ],
 	[ self           => 'etl/athena_calc' ],
+	[ keyed          => 'second/athena_calc' ],
+	[ 'from-keyed'   => 'third/athena_calc' ],
 	[ hollow         => qr/^28000 .*"hollow" is its own source_profile, but has no keys/ ],
 	[ nowhere        => qr/^28000 .*not one of source_profile and credential_source/ ],
 	[ both           => qr/^28000 .*not one of source_profile and credential_source/ ],
@@ -443,7 +452,7 @@ for my $case (
 
 	ref $expected ? like($identity, $expected, "profile $name") : is($identity, $expected, "profile $name");
 }
-my %sources = (environment => 'AKIDENVIRONMENT', self => 'AKIDCONFIG', etl => 'AKIDBATCH');
+my %sources = (environment => 'AKIDENVIRONMENT', self => 'AKIDCONFIG', etl => 'AKIDBATCH', keyed => 'AKIDBATCH', 'from-keyed' => 'AKIDCONFIG');
 for my $name (sort keys %sources)
 {
 	$athena->with(profile => $name)->identity;

@@ -173,6 +173,19 @@ for my $database (grep { defined $_->[3] } @databases)
 	like($rows[1]{error_message}, qr/^the answer has a Description \Q$words\E$/, 'with the member');
 	is(scalar(grep { defined } values %{ $rows[1] }), 3, 'and nothing else');
 
+	# What Athena says of a failure is for people, and hides nothing.
+	$athena->fault(operation => 'GetCalculationExecutionStatus', body_base64 => encode_base64($form{raw}->encode(
+		{ Status => { State => 'FAILED', StateChangeReason => "It costs $text." } }), ''));
+	is_deeply([ @{ $db->row('SELECT * FROM athena_calc.get_calculation_execution_status($1)', $id) }{qw(state state_change_reason)} ],
+		[ 'FAILED', 'It costs 5 ?.' ], 'in a reason it is replaced');
+	# Nor do others' names hide a session's.
+	my $theirs = $athena->start_session(description => $text);
+	my $ours   = $db->value(q{SELECT athena_calc.acquire_session('plain ' || $1)}, $name);
+	is($db->value(q{SELECT athena_calc.acquire_session('plain ' || $1)}, $name), $ours, 'a session is found by its name beside one whose name it cannot hold');
+	is($db->error('SELECT athena_calc.list_sessions()')->{sqlstate}, '22P05', 'a list of all tells of that');
+	isnt($db->value(q{SELECT athena_calc.acquire_session('5 ?')}), $theirs, 'which is none of a name that looks like it');
+	$athena->query("SELECT athena_calc.terminate_session('$_')") for $theirs, $ours;
+
 	is($db->value('SELECT athena_calc.calculation_stdout($1)', $id), "5 ?\n", 'in what was printed it is replaced');
 	is_deeply([ $db->notices ], ["1 character of the output does not fit the encoding $encoding and was replaced"],
 		'with a notice');

@@ -156,6 +156,7 @@ for my $case (
 	[ '{"description": "x"}',                 qr/"description"/,          'the description is the name' ],
 	[ '{"max_concurrent_dpus": "4"}',         qr/"max_concurrent_dpus"/,  'a text for a number' ],
 	[ '{"max_concurrent_dpus": true}',        qr/"max_concurrent_dpus"/,  'a boolean for a number' ],
+	[ '{"max_concurrent_dpus": 4.5}',         qr/"max_concurrent_dpus" must be a whole number/, 'a part of a number' ],
 	[ '{"notebook_version": 1}',              qr/"notebook_version"/,     'a number for a text' ],
 	[ '{"copy_work_group_tags": "yes"}',      qr/"copy_work_group_tags"/, 'a text for a boolean' ],
 	[ '{"spark_properties": "x"}',            qr/"spark_properties"/,     'a text for an object' ],

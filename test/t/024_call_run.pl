@@ -97,10 +97,23 @@ DECLARE
 BEGIN
 	CALL athena_calc.run('1', '$session', result => done);
 END \$\$");
+for my $procedure ([ pinned => 'SET search_path = pg_catalog' ], [ definer => 'SECURITY DEFINER' ])
+{
+	my ($name, $property) = @$procedure;
+
+	$athena->query("CREATE PROCEDURE $name() LANGUAGE plpgsql $property AS \$\$
+DECLARE
+	done athena_calc.calculation_execution;
+BEGIN
+	CALL athena_calc.run('1', '$session', result => done);
+END \$\$");
+}
 for my $case (
 	[ 'a string of several statements',    "SELECT 1; $call" ],
 	[ 'a string that begins with it',      "$call; SELECT 1" ],
 	[ 'a function',                        'SELECT calls()' ],
+	[ 'a procedure with SET',              'CALL pinned()' ],
+	[ 'a procedure that is SECURITY DEFINER', 'CALL definer()' ],
 	[ 'a block with EXCEPTION',            "DO \$\$
 		DECLARE done athena_calc.calculation_execution;
 		BEGIN
@@ -118,6 +131,7 @@ for my $case (
 	$error = $athena->query_error($statement);
 	is($error->{sqlstate}, '2D000', "in $name");
 	like($error->{hint}, qr/run_calculation/, 'the HINT has the function') if $error->{sqlstate} eq '2D000';
+	like($error->{detail}, qr/SECURITY DEFINER or has SET/, 'the DETAIL what it may not be in');
 	is($athena->requests, 0, 'nothing is sent');
 	$athena->query('ROLLBACK');
 	$athena->wait_for_session($session, 'IDLE');

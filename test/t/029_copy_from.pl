@@ -140,6 +140,18 @@ SKIP:
 	is(copy('t', put_bytes('c/x.csv.zst', $zstd)), 3, 'zstd');
 }
 
+# What Spark writes unless told otherwise
+for my $case ([ 'part-0.snappy.parquet', "PAR1\x15\x04\x15\x00PAR1" ], [ 'part-0.orc', "ORC\x0a\x03" ])
+{
+	my ($name, $content) = @$case;
+	my $error = error_of('t', put_bytes("c/$name", $content), format => 'text');
+
+	is($error->{sqlstate}, '0A000', "$name is not taken for text");
+	like($error->{hint}, qr/df\.write\.json/, 'the HINT says what to do');
+}
+is(copy('t', put_bytes('c/PAR1.csv', "1,PAR1\n"), format => 'csv'), 1, 'its mark in text is text');
+is(copy('t', put_bytes('c/text.parquet', "1,PAR1\n"), format => 'csv'), 1, 'and so is text of that name');
+
 # COPY would take the rest for nothing, and say so to nobody.
 table('t', 'n int, s text');
 for my $case ([ 'near', "1\tx\n\\.\n2\ty\n" ], [ 'CRLF', "1\tx\r\n\\.\r\n2\ty\r\n" ], [ 'far', "1\tx\n\\.\n" . "2\ty\n" x 100_000 ],

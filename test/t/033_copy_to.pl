@@ -315,6 +315,7 @@ for my $case (
 	[ 'an unknown option',    'SELECT 1', "$bucket/refused", 'csv', { colour => 'red' }, '42601|22023' ],
 	[ 'an option of COPY FROM', 'SELECT 1 AS n', "$bucket/refused", 'csv', { force_null => ['n'] }, '0A000|22023' ],
 	[ 'another compression',  'SELECT 1', "$bucket/refused", 'csv', { compression => 'zstd' }, '22023' ],
+	[ 'a name that says another compression', 'SELECT 1', "$bucket/refused.csv.zst", 'csv', {}, '22023' ],
 	[ 'gzip under a name without .gz', 'SELECT 1', "$bucket/refused.csv", 'csv', { compression => 'gzip' }, '22023' ],
 	[ 'none with .gz',        'SELECT 1', "$bucket/refused.gz", 'csv', { compression => 'none' }, '22023' ],
 	[ 'a size for one object', 'SELECT 1', "$bucket/refused", 'csv', { max_object_size => 1 }, '22023' ],

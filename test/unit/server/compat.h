@@ -61,6 +61,7 @@ extern int server_allocations;
 
 #define ERROR 21
 #define ERRCODE_BAD_COPY_FILE_FORMAT "22P04"
+#define ERRCODE_FEATURE_NOT_SUPPORTED "0A000"
 #define ERRCODE_OUT_OF_MEMORY "53200"
 #define ERRCODE_INTERNAL_ERROR "XX000"
 
