@@ -63,8 +63,14 @@ def parse_arguments(arguments: Optional[List[str]] = None) -> argparse.Namespace
             raise argparse.ArgumentTypeError("cannot be negative")
         return value
 
+    def port(text: str) -> int:
+        value = int(text)
+        if not 0 <= value <= 65535:
+            raise argparse.ArgumentTypeError("is no port: %s" % text)
+        return value
+
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one (%(default)s)")
+    parser.add_argument("--port", type=port, default=0, help="port to listen on; 0 takes a free one (%(default)s)")
     parser.add_argument("--tls", action="store_true", help="serve https; without --certificate, with a certificate made "
                         "for this run, whose authority's file is printed")
     parser.add_argument("--certificate", metavar="FILE", help="PEM file of the server's certificate chain")

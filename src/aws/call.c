@@ -130,6 +130,9 @@ sign(const AwsCall *call, const Attempt *attempt, int header_count)
 	authorization = sigv4_authorization(&signer, &signing, call->credentials, &attempt->scope);
 	if (authorization == NULL)
 		raise_unsigned();
+	/* The session token is in it. */
+	if (call->credentials->session_token != NULL)
+		explicit_bzero(signer.canonical_request.data, signer.canonical_request.length);
 	return authorization;
 }
 

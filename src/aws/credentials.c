@@ -478,15 +478,22 @@ refresh(Fetch *job)
 {
 	Kept *place = job->place;
 	ErrorData *error;
-	bool fetched;
+	volatile bool fetched = false;
 
 	job->hasty = true;
 	/* Before the fetch: whatever becomes of it, the next call does not ask again at once. */
 	place->refresh = aws_time() + 1 +
 					 (int64) (random_fraction() * REFRESH_RETRY_SECONDS *
 							  (place->expiration - aws_time() < REFRESH_RETRY_SECONDS ? 0.1 : 1.0));
-	fetched = catch_error(fetch, job, &error);
-	source_be_hasty(false);
+	PG_TRY();
+	{
+		fetched = catch_error(fetch, job, &error);
+	}
+	PG_FINALLY();
+	{
+		source_be_hasty(false);
+	}
+	PG_END_TRY();
 	if (!fetched)
 	{
 		ereport(LOG, (errmsg("could not refresh AWS credentials, which hold for another %lld s: %s",

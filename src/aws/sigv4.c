@@ -91,8 +91,9 @@ sigv4_format_date_time(time_t now, char date_time[SIGV4_DATE_TIME_SIZE])
 {
 	struct tm tm;
 
-	gmtime_r(&now, &tm);
-	strftime(date_time, SIGV4_DATE_TIME_SIZE, "%Y%m%dT%H%M%SZ", &tm);
+	if (gmtime_r(&now, &tm) == NULL ||
+		strftime(date_time, SIGV4_DATE_TIME_SIZE, "%Y%m%dT%H%M%SZ", &tm) == 0)
+		memset(date_time, 0, SIGV4_DATE_TIME_SIZE);
 }
 
 static bool

@@ -67,7 +67,7 @@ typedef struct SigV4Signer
 /* The lower-case hex SHA-256 of `length` bytes; false only when there is no memory. */
 extern bool sigv4_hash(const void *bytes, size_t length, char hex[SIGV4_HEX_SIZE]);
 
-/* Writes `now` (seconds since the epoch) as X-Amz-Date has it, in UTC. */
+/* Writes `now` (seconds since the epoch) as X-Amz-Date has it, in UTC; nothing but NULs for a year of more than four digits. */
 extern void sigv4_format_date_time(time_t now, char date_time[SIGV4_DATE_TIME_SIZE]);
 
 /* Percent-encodes all but A-Z a-z 0-9 - . _ ~ (and '/', where `keep_slash`), byte by byte. */

@@ -16,6 +16,9 @@
 /* From this size on some versions of curl send "Expect: 100-continue". */
 #define MIN_EXPECT_BYTES 1024
 
+/* The last second of the year 9999: a year of a header's date has four digits, which curl does not insist on. */
+#define LAST_DATE INT64CONST(253402300799)
+
 /* What an idle transfer may keep of an answer's memory for the next. */
 #define MAX_KEPT_BODY_BYTES (64 * 1024)
 
@@ -584,10 +587,12 @@ int64
 http_parse_date(const char *date, size_t length)
 {
 	char copy[64];
+	int64 then;
 
 	if (length >= sizeof(copy))
 		return -1;
 	memcpy(copy, date, length);
 	copy[length] = '\0';
-	return (int64) curl_getdate(copy, NULL);
+	then = (int64) curl_getdate(copy, NULL);
+	return then <= LAST_DATE ? then : -1;
 }

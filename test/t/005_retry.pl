@@ -248,7 +248,7 @@ $athena->query('SET athena_calc.max_attempts = 5');
 	times   => undef);
 is($error->{sqlstate}, '28000', 'a refusal that the clock does not explain');
 is(@requests, 2, 'is tried again once at most');
-for my $date (undef, '', 'yesterday', 'Sat, 99 Jan 9999 99:99:99 GMT')
+for my $date (undef, '', 'yesterday', 'Sat, 99 Jan 9999 99:99:99 GMT', 'Sat, 01 Jan 10000 00:00:00 GMT')
 {
 	$athena->reconnect;
 	($error, @requests) = call_during(error => 'RequestExpired', headers => { Date => $date }, times => undef);

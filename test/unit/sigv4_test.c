@@ -790,6 +790,15 @@ test_dates(void)
 	}
 	unsetenv("TZ");
 	tzset();
+	if (sizeof(time_t) > 4)
+	{
+		char date_time[SIGV4_DATE_TIME_SIZE];
+
+		sigv4_format_date_time((time_t) INT64_C(253402300800), date_time);
+		tap_is_string(date_time, "", "the year 10000 is too long");
+	}
+	else
+		tap_skip("time_t has 32 bits");
 }
 
 static void
