@@ -57,8 +57,8 @@ typedef struct AthenaRequest
 	const NullableDatum *arguments;
 	bool *sent; /* as in an AwsCall */
 
-	bool
-		answered; /* false where a deadline (http.h) left it undone: its error is that of the attempt before, or a time-out */
+	/* False where a deadline (http.h) left it undone: its error is that of the attempt before, or a time-out. */
+	bool answered;
 	AwsError error;
 	int attempts;  /* 0 where it was never sent */
 	Datum *values; /* one for each column, where there was no error */

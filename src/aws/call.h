@@ -46,8 +46,9 @@ typedef struct AwsCall
 	const SigV4Credentials *credentials; /* NULL for a request that nobody signs */
 	int timeout;                         /* milliseconds for an attempt; 0 for the settings' */
 	int max_attempts;                    /* 0 for athena_calc.max_attempts */
-	bool *
-		sent; /* whether it may have been carried out: set with an attempt, taken back with a plain refusal; or NULL */
+
+	/* Whether it may have been carried out: set with an attempt, taken back with a plain refusal. Or NULL. */
+	bool *sent;
 
 	AwsError error; /* what it ended with; error.sqlstate is 0 for success */
 

@@ -46,7 +46,7 @@ static int64
 append_converted(StringInfo out, Oid proc, const char *utf8, size_t length, bool stop_at_first)
 {
 	int64 lacking = 0;
-	int limit = PIECE_BYTES;
+	size_t limit = PIECE_BYTES;
 
 	if (encoding_takes_utf8())
 	{
@@ -57,7 +57,7 @@ append_converted(StringInfo out, Oid proc, const char *utf8, size_t length, bool
 	{
 		/* A bounded piece at a time, for the output may be several times as long. */
 		char converted[PIECE_BYTES * MAX_CONVERSION_GROWTH + 1];
-		int piece = pg_encoding_mbcliplen(PG_UTF8, utf8, (int) Min(length, limit), limit);
+		int piece = pg_encoding_mbcliplen(PG_UTF8, utf8, (int) Min(length, limit), (int) limit);
 		int done = 0;
 
 		if (OidIsValid(proc))

@@ -71,6 +71,7 @@ typedef struct CopyTo
 	WriterSink end;
 	ByteSink *sink;
 	int objects;         /* begun */
+	Bitmapset *former;   /* the numbers of objects that were in the folder before */
 	bool has_rows;       /* the object that was begun last */
 	bool expects_header; /* it comes before the rows, or with the first one */
 	StringInfoData header;
@@ -102,6 +103,17 @@ object_key(const CopyTo *to, int number)
 {
 	return psprintf("%spart-%05d.%s%s", to->uri.key, number, names[to->options.format].extension,
 					to->gzip ? ".gz" : "");
+}
+
+/* The number by which an object of the folder would have that key; -1 for none. */
+static int
+object_number(const CopyTo *to, const char *key)
+{
+	size_t length = strlen(to->uri.key) + strlen("part-");
+	int number = strlen(key) > length ? atoi(key + length) : -1;
+
+	return number >= 0 && number < MAX_OBJECTS && strcmp(key, object_key(to, number)) == 0 ? number
+																						   : -1;
 }
 
 /* Writes at once. COPY calls in the memory of a row, and what is behind the sink need not tidy up after itself. */
@@ -156,6 +168,7 @@ begin_object(CopyTo *to)
 	const char *type = to->options.encoding == PG_UTF8 ? names[to->options.format].utf8_type
 													   : names[to->options.format].type;
 	S3Uri uri = to->uri;
+	bool is_new;
 
 	if (to->objects == MAX_OBJECTS)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
@@ -167,8 +180,9 @@ begin_object(CopyTo *to)
 		uri.key = object_key(to, to->objects);
 	to->objects++;
 	MemoryContextSwitchTo(to->scratch_memory);
+	is_new = to->folder && !bms_is_member(to->objects - 1, to->former);
 	/* No Content-Encoding: who reads by the name would inflate what the transfer has inflated already. */
-	s3_writer_begin(to->writer, &uri, to->gzip ? "application/gzip" : type);
+	s3_writer_begin(to->writer, &uri, to->gzip ? "application/gzip" : type, is_new);
 	MemoryContextReset(to->scratch_memory);
 	MemoryContextSwitchTo(to->object_memory);
 	to->end = (WriterSink){{write_object, finish_object}, to->writer};
@@ -299,13 +313,22 @@ collect_former(const S3Listed *object, void *context)
 static bool
 is_replaced(const CopyTo *to, const char *key)
 {
-	const char *digits = key + strlen(to->uri.key) + strlen("part-");
-	int number;
+	int number = object_number(to, key);
 
-	if (strlen(key) < strlen(to->uri.key) + strlen("part-"))
-		return false;
-	number = atoi(digits);
-	return number >= 0 && number < to->objects && strcmp(key, object_key(to, number)) == 0;
+	return number >= 0 && number < to->objects;
+}
+
+/* Keeps in mind which of its objects this copy would write over. */
+static void
+remember_former(CopyTo *to, const Former *former)
+{
+	for (int64 i = 0; i < former->found.count; i++)
+	{
+		int number = object_number(to, former->found.keys[i]);
+
+		if (number >= 0)
+			to->former = bms_add_member(to->former, number);
+	}
 }
 
 static void
@@ -401,6 +424,7 @@ copy_rows(CopyTo *to, const char *query)
 	s3_keys_init(&former.found);
 	if (to->folder)
 		s3_list(&to->uri, collect_former, &former);
+	remember_former(to, &former);
 	to->writer = s3_writer_open(to->overwrite);
 	begin_object(to);
 

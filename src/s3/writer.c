@@ -69,6 +69,7 @@ typedef struct Upload
 	S3Writer *writer;
 	S3Uri uri;
 	char *type;
+	bool is_new; /* nothing was there under its name */
 	uint64 length;
 	const char *checksum; /* of one that is written as a whole */
 	bool was_asked_for;   /* whether an upload was begun, or is being */
@@ -647,9 +648,9 @@ may_be_visible(const Upload *upload)
 
 /* Whether what is there was made by this copy alone, and may be deleted. */
 static bool
-is_ours(const S3Writer *writer, const Upload *upload)
+is_ours(const Upload *upload)
 {
-	return !writer->overwrite && upload->is_visible;
+	return upload->is_new && upload->is_visible;
 }
 
 static void
@@ -695,7 +696,7 @@ is_undone(const Upload *upload)
 
 /* Says what is left of an object. */
 static void
-append_outcome(const S3Writer *writer, const Upload *upload, StringInfo outcome)
+append_outcome(const Upload *upload, StringInfo outcome)
 {
 	StringInfoData left;
 
@@ -710,7 +711,7 @@ append_outcome(const S3Writer *writer, const Upload *upload, StringInfo outcome)
 	else if (upload->was_asked_for && upload->id == NULL && may_have_happened(&upload->creation))
 		appendStringInfoString(&left,
 							   ": no answer to CreateMultipartUpload, an upload may be left");
-	else if (may_be_visible(upload) && !is_ours(writer, upload))
+	else if (may_be_visible(upload) && !is_ours(upload))
 		appendStringInfoString(&left, upload->is_visible ? ": has been written"
 														 : ": may have been written");
 	if (left.len > 0)
@@ -724,8 +725,7 @@ look_at_doubtful(const S3Writer *writer, S3Run *run)
 {
 	for (Upload *upload = writer->uploads; upload != NULL; upload = upload->next)
 	{
-		if (!writer->overwrite && may_be_visible(upload) && !upload->is_visible &&
-			is_undone(upload))
+		if (upload->is_new && may_be_visible(upload) && !upload->is_visible && is_undone(upload))
 			start_looking(run, upload);
 	}
 	finish_undoing(writer, run);
@@ -766,12 +766,12 @@ take_back(Errand *errand, StringInfo outcome)
 	look_at_doubtful(writer, run);
 	for (Upload *upload = writer->uploads; upload != NULL; upload = upload->next)
 	{
-		if (may_be_visible(upload) && is_ours(writer, upload) && is_undone(upload))
+		if (may_be_visible(upload) && is_ours(upload) && is_undone(upload))
 			start_undo(run, upload, "DeleteObject", NULL);
 	}
 	finish_undoing(writer, run);
 	for (Upload *upload = writer->uploads; upload != NULL; upload = upload->next)
-		append_outcome(writer, upload, outcome);
+		append_outcome(upload, outcome);
 	s3_run_end(run);
 }
 
@@ -800,7 +800,7 @@ s3_writer_open(bool overwrite)
 }
 
 void
-s3_writer_begin(S3Writer *writer, const S3Uri *uri, const char *type)
+s3_writer_begin(S3Writer *writer, const S3Uri *uri, const char *type, bool is_new)
 {
 	MemoryContext before = MemoryContextSwitchTo(writer->memory);
 	Upload *upload = palloc0(sizeof(Upload));
@@ -811,6 +811,7 @@ s3_writer_begin(S3Writer *writer, const S3Uri *uri, const char *type)
 	upload->uri.bucket = pstrdup(uri->bucket);
 	upload->uri.key = pstrdup(uri->key);
 	upload->type = pstrdup(type);
+	upload->is_new = is_new || !writer->overwrite;
 	if (!writer->overwrite)
 	{
 		look(writer, &upload->uri, &upload->head);

@@ -18,9 +18,10 @@ extern S3Writer *s3_writer_open(bool overwrite);
 
 /*
  * Begins an object, which is in S3 under this URI when the writer finishes; the one before is complete. `type` is its
- * Content-Type. Both are copied.
+ * Content-Type. Both are copied. `is_new` tells that there was no such object, so that it may be deleted again where the writer gives
+ * up; without `overwrite` the writer itself looks.
  */
-extern void s3_writer_begin(S3Writer *writer, const S3Uri *uri, const char *type);
+extern void s3_writer_begin(S3Writer *writer, const S3Uri *uri, const char *type, bool is_new);
 
 /* Appends to the object. Raises by the table of errors. */
 extern void s3_writer_write(S3Writer *writer, const char *bytes, size_t length);

@@ -225,6 +225,17 @@ is(how_many('DeleteObject'), 2, 'the two that were complete are deleted');
 is(how_many('AbortMultipartUpload'), 2, 'the others are taken back');
 $athena->clear_faults;
 
+# Over a folder that has one of the objects already: what was not there before is deleted again, and what is replaced is told.
+$athena->emulator->put_object("$bucket/folder/part-00001.csv", 'old');
+$athena->fault(operation => 'S3.CompleteMultipartUpload', error => 'AccessDenied', status => 403, skip => 2, times => undef);
+my $refused = copy(300_000, 'folder/', '{"max_object_size": "9MB", "overwrite": true}');
+is($refused->{sqlstate}, '42501', 'overwritten, and the third is refused');
+is(join(' ', $main->column('SELECT uri FROM athena_calc.s3_list_objects($1)', "s3://$bucket/folder/")), "s3://$bucket/folder/part-00001.csv", 'no new object is there');
+is($refused->{detail} =~ s/^(?!object).*\n//mgr, qq(object "s3://$bucket/folder/part-00001.csv": has been written), 'the one that was replaced is told of');
+is_deeply(open_uploads(), [], 'no upload is left');
+$main->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$bucket/folder/");
+$athena->clear_faults;
+
 # One that is canceled while others are complete already.
 {
 	my $db = $athena->connect;
