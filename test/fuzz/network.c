@@ -351,5 +351,5 @@ void
 descriptor_attach(CURL *easy, SocketRefusal *refusal)
 {
 	(void) easy;
-	(void) refused;
+	(void) refusal;
 }
