@@ -462,6 +462,7 @@ void
 athena_request(const AwsConfig *config, AthenaRequest *requests, int count)
 {
 	MemoryContext before = enter_call_context();
+	MemoryContext call_context;
 	AthenaTarget *target = NULL;
 	RequestCall *calls =
 		MemoryContextAllocExtended(CurrentMemoryContext, sizeof(RequestCall) * Max(count, 1),
@@ -484,12 +485,13 @@ athena_request(const AwsConfig *config, AthenaRequest *requests, int count)
 									 no_token));
 	}
 	aws_call(config, calls, sizeof(RequestCall), count, read_outcome, before);
+	call_context = MemoryContextSwitchTo(before);
 	for (int i = 0; i < count; i++)
 	{
 		if (!requests[i].answered)
 			keep_outcome(&requests[i], &calls[i].call, false);
 	}
-	leave_call_context(before);
+	MemoryContextDelete(call_context);
 }
 
 void

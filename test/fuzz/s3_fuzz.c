@@ -40,7 +40,7 @@ fuzz(FuzzInput input)
 			s3_list_first(&uri, 1, take_object, (void *) prefix);
 			break;
 		case 3:
-			s3_object_exists(&uri);
+			s3_object_exists(&uri, NULL, NULL);
 			break;
 		case 4:
 			s3_get_object(&uri, choice & 16 ? 10 : 0, &content);
