@@ -73,8 +73,7 @@ typedef struct HttpExchange
 	pairingheap_node delayed;
 	int64 due;                     /* when it may be sent, on the clock of http_now() */
 	struct HttpTransfer *transfer; /* while it is under way */
-	bool
-		was_unsent; /* whether it is prepared once more because it lacked a descriptor, and has not left */
+	bool was_unsent; /* whether its last sending lacked a descriptor, and has not left */
 } HttpExchange;
 
 /*
