@@ -45,18 +45,15 @@
 
 /* Hints */
 
-#define UUID_LENGTH 36
-
 static const char *
 hint_session_id(const char *value)
 {
 	if (strpbrk(value, "\r\n()[]{}") != NULL)
 		return "The session ID looks like code: perhaps the arguments are swapped.";
-	if (strlen(value) == UUID_LENGTH)
+	if (strlen(value) == AWS_UUID_SIZE - 1)
 		return NULL;
 	return "An ID is a UUID. athena_calc.run_calculation and athena_calc.acquire_session find a "
-		   "session by its name, with "
-		   "session_name => '...'.";
+		   "session by its name, with session_name => '...'.";
 }
 
 static const char *

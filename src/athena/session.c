@@ -117,34 +117,35 @@ is_whole(Numeric number)
 static Datum
 option_value(const AthenaArgument *argument, JsonbValue *value)
 {
+	const char *wanted;
+
 	switch (argument->kind)
 	{
 		case ATHENA_INT:
+			wanted = "a whole number";
 			if (value->type == jbvNumeric && is_whole(value->val.numeric))
 				return DirectFunctionCall1(numeric_int4, NumericGetDatum(value->val.numeric));
 			break;
 		case ATHENA_BOOLEAN:
+			wanted = "true or false";
 			if (value->type == jbvBool)
 				return BoolGetDatum(value->val.boolean);
 			break;
 		case ATHENA_JSONB:
 		case ATHENA_TAGS:
+			wanted = "an object or an array";
 			if (value->type == jbvBinary)
 				return JsonbPGetDatum(JsonbValueToJsonb(value));
 			break;
 		default:
+			wanted = "text";
 			if (value->type == jbvString)
 				return PointerGetDatum(
 					cstring_to_text_with_len(value->val.string.val, value->val.string.len));
 			break;
 	}
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("session option \"%s\" must be %s", argument->name,
-						   argument->kind == ATHENA_INT       ? "a whole number"
-						   : argument->kind == ATHENA_BOOLEAN ? "true or false"
-						   : argument->kind == ATHENA_JSONB || argument->kind == ATHENA_TAGS
-							   ? "an object or an array"
-							   : "text"),
+					errmsg("session option \"%s\" must be %s", argument->name, wanted),
 					errhint("Its type is that of the argument of athena_calc.start_session.")));
 }
 

@@ -20,7 +20,8 @@ extern char *encoding_from_utf8(const char *utf8, size_t length);
 
 /*
  * Any bytes in the database's encoding; what is not UTF-8, and what the encoding lacks, becomes U+FFFD
- * or '?'. Never throws for what the bytes are. `replaced`, where not NULL, tells how many were.
+ * or '?'. Never throws for what the bytes are; where they are many, a cancel does. `replaced`, where not NULL, tells how many
+ * were.
  */
 extern char *encoding_from_bytes(const char *bytes, size_t length, int64 *replaced);
 
