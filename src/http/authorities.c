@@ -12,20 +12,24 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
+#include "http/bundle.h"
 #include "http/http.h"
 
-/* How long what was read of a directory is trusted: as long as curl trusts what it read of a file (CURLOPT_CA_CACHE_TIMEOUT). */
+/* How long what was read is trusted: as long as curl trusts what it reads itself (CURLOPT_CA_CACHE_TIMEOUT). */
 #define KEPT_US (INT64CONST(24) * 60 * 60 * 1000000)
 
 /* What a connection's certificate was verified with, for those after it. */
 typedef struct KeptStore
 {
 	X509_STORE *store; /* NULL where there is none */
-	char *directory;   /* from malloc */
+	char *path;        /* of the file or directory, from malloc */
 	int64 since;
 } KeptStore;
 
 static KeptStore kept;
+
+/* Why a file could not be read at last. */
+static char last_problem[CURL_ERROR_SIZE];
 
 /* Whether a directory has certificates under the names by which OpenSSL looks them up. */
 static bool
@@ -59,16 +63,35 @@ system_certificate_authorities(const char **file, const char **directory)
 #endif
 }
 
-static void
-keep_store(X509_STORE *store, const char *directory)
+void
+authorities_forget(void)
 {
 	X509_STORE_free(kept.store);
-	free(kept.directory);
+	free(kept.path);
 	kept.store = NULL;
-	kept.directory = strdup(directory);
+	kept.path = NULL;
+}
+
+/* Keeps a store, with a reference of its own, in the place of the one before. */
+static void
+keep_store(X509_STORE *store, const char *path)
+{
+	authorities_forget();
+	kept.path = strdup(path);
 	kept.since = http_now();
-	if (kept.directory != NULL && X509_STORE_up_ref(store))
+	if (kept.path != NULL && X509_STORE_up_ref(store))
 		kept.store = store;
+}
+
+/* Lets a connection be verified with what is kept. Returns whether it is of this path, and not too old. */
+static bool
+use_kept_store(SSL_CTX *context, const char *path)
+{
+	if (kept.store == NULL || strcmp(kept.path, path) != 0 || http_now() - kept.since > KEPT_US ||
+		!X509_STORE_up_ref(kept.store))
+		return false;
+	SSL_CTX_set_cert_store(context, kept.store);
+	return true;
 }
 
 /*
@@ -77,14 +100,33 @@ keep_store(X509_STORE *store, const char *directory)
  * https://curl.se/libcurl/c/CURLOPT_SSL_CTX_FUNCTION.html
  */
 static CURLcode
-ssl_context_callback(CURL *easy, void *ssl_context, void *directory)
+directory_callback(CURL *easy, void *ssl_context, void *directory)
 {
 	(void) easy;
-	if (kept.store == NULL || strcmp(kept.directory, directory) != 0 ||
-		http_now() - kept.since > KEPT_US)
+	if (!use_kept_store(ssl_context, directory))
 		keep_store(SSL_CTX_get_cert_store(ssl_context), directory);
-	else if (X509_STORE_up_ref(kept.store))
-		SSL_CTX_set_cert_store(ssl_context, kept.store);
+	return CURLE_OK;
+}
+
+/*
+ * curl's store is empty here. The one in its place is for TLS as curl's are: a certificate in the file is trusted by itself, whether
+ * or not its own issuer is.
+ * https://curl.se/libcurl/c/CURLOPT_SSL_OPTIONS.html (CURLSSLOPT_NO_PARTIALCHAIN)
+ */
+static CURLcode
+file_callback(CURL *easy, void *ssl_context, void *file)
+{
+	X509_STORE *store;
+
+	(void) easy;
+	if (use_kept_store(ssl_context, file))
+		return CURLE_OK;
+	store = bundle_open(file, last_problem, sizeof(last_problem));
+	if (store == NULL)
+		return CURLE_SSL_CACERT_BADFILE;
+	X509_STORE_set_flags(store, X509_V_FLAG_TRUSTED_FIRST | X509_V_FLAG_PARTIAL_CHAIN);
+	keep_store(store, file);
+	SSL_CTX_set_cert_store(ssl_context, store);
 	return CURLE_OK;
 }
 
@@ -109,8 +151,8 @@ shares_openssl(void)
 }
 
 /*
- * Either a file or a directory, never both: with both (which is how libcurl comes on Debian) it reads the file anew for each
- * connection. A hashed directory is best: only the one certificate that is needed is read.
+ * Either a file or a directory, never both: with both (which is how libcurl comes on Debian) curl reads the file anew for each
+ * connection. Where curl has another OpenSSL it reads the file itself, and keeps it if it is new enough.
  * https://curl.se/libcurl/c/CURLOPT_CA_CACHE_TIMEOUT.html
  */
 bool
@@ -140,14 +182,32 @@ authorities_attach(CURL *easy, const char *ca_bundle)
 		file = NULL;
 		directory = ca_bundle;
 	}
-	if (curl_easy_setopt(easy, CURLOPT_CAINFO, file) != CURLE_OK ||
-		curl_easy_setopt(easy, CURLOPT_CAPATH, directory) != CURLE_OK)
-		return false;
 	if (shares_openssl())
 	{
-		curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION,
-						 directory != NULL ? ssl_context_callback : NULL);
-		curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, directory);
+		curl_ssl_ctx_callback callback = NULL;
+
+		if (directory != NULL)
+			callback = directory_callback;
+		else if (file != NULL)
+		{
+			callback = file_callback;
+			/*
+			 * To curl it is a directory: so it uses no connection again that was verified with another file, and OpenSSL, which looks
+			 * into directories when it needs a certificate, reads nothing before the callback.
+			 */
+			directory = file;
+			file = NULL;
+		}
+		if (curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, callback) != CURLE_OK ||
+			curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, directory) != CURLE_OK)
+			return false;
 	}
-	return true;
+	return curl_easy_setopt(easy, CURLOPT_CAINFO, file) == CURLE_OK &&
+		   curl_easy_setopt(easy, CURLOPT_CAPATH, directory) == CURLE_OK;
+}
+
+const char *
+authorities_last_problem(void)
+{
+	return last_problem;
 }

@@ -438,12 +438,16 @@ transfer_read_response(HttpTransfer *transfer, CURLcode result, HttpResponse *re
 	response->outcome = outcome_of(transfer, result);
 	response->problem = "";
 	response->was_shared = false;
+	if (result == CURLE_PEER_FAILED_VERIFICATION)
+		authorities_forget();
 	if (transfer->head_too_large)
 		response->problem = "the head of the answer is too large";
 	else if (result == CURLE_OK && response->outcome == HTTP_BROKEN)
 		response->problem = "the connection ended within the head of the answer";
 	else if (result == CURLE_ABORTED_BY_CALLBACK)
 		response->problem = "the connection ended without an answer";
+	else if (result == CURLE_SSL_CACERT_BADFILE && authorities_last_problem()[0] != '\0')
+		response->problem = authorities_last_problem();
 	else if (result != CURLE_OK)
 		response->problem =
 			transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(result);

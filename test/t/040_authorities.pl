@@ -1,4 +1,4 @@
-# What servers are verified against: a hashed directory of certificate authorities, as Debian's libcurl has it.
+# What servers are verified against: a file of certificate authorities, or a hashed directory of them.
 
 use strict;
 use warnings;
@@ -11,23 +11,37 @@ use Test::More;
 # Each call is tried once, and nothing but the authority shall be what it fails by.
 my $athena = AthenaCalc::Test->new(tls => 1, settings => { max_attempts => 1, connect_timeout => '60s', request_timeout => '60s' });
 
-# Adds the emulator's authority to a directory, under the name by which OpenSSL looks for it. Returns the file.
-sub add_authority
-{
-	my ($directory) = @_;
-	my $authority = $athena->emulator->authority;
-	my ($hash) = run_command([ qw(openssl x509 -noout -subject_hash -in), $authority ]);
+my $authority = $athena->emulator->authority;
 
-	copy($authority, "$directory/$hash.0") or die "cannot copy $authority: $!";
+# An authority that nothing is signed by.
+my $stranger = PostgreSQL::Test::Utils::tempdir . '/stranger.pem';
+system_or_bail(qw(openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=stranger -keyout /dev/null -out), $stranger);
+
+# An empty directory, and how an authority is added to it: under the name by which OpenSSL looks for it. Returns the file that was made.
+sub add_to_directory
+{
+	my ($directory, $added) = @_;
+	my ($hash) = run_command([ qw(openssl x509 -noout -subject_hash -in), $added ]);
+
+	copy($added, "$directory/$hash.0") or die "cannot copy $added: $!";
 	return "$directory/$hash.0";
+}
+
+# The same for a file.
+sub add_to_file
+{
+	my ($file, $added) = @_;
+
+	append_to_file($file, slurp_file($added));
+	return $file;
 }
 
 # The SQLSTATE of a call.
 sub outcome
 {
-	my ($directory) = @_;
+	my ($ca_bundle) = @_;
 
-	$athena->query("SET athena_calc.ca_bundle = '$directory'");
+	$athena->query("SET athena_calc.ca_bundle = '$ca_bundle'");
 	return $athena->query_error('SELECT * FROM athena_calc.list_sessions()')->{sqlstate};
 }
 
@@ -43,24 +57,58 @@ FROM athena_calc.batch_get_calculation_execution_status((SELECT array_agg(gen_ra
 SQL
 }
 
-my $with    = PostgreSQL::Test::Utils::tempdir;
-my $without = PostgreSQL::Test::Utils::tempdir;
-my $file    = add_authority($with);
+# What holds for both kinds: makes them by $make, and adds to them by $add.
+sub check_kind
+{
+	my ($kind, $make, $add) = @_;
+	my ($with, $without) = ($make->(), $make->());
 
-is(outcome($without), '08001', 'a directory without the authority');
-is(outcome($with), '00000', 'a directory with it');
-is(outcome($without), '08001', 'what was read of one directory is not trusted for another');
-is(outcome($with), '00000', 'and the first one is still good');
+	$add->($_, $stranger) for $with, $without;
+	my $added = $add->($with, $authority);
+	is(outcome($without), '08001', "$kind: without the authority");
+	is(outcome($with), '00000', 'with it');
+	is(outcome($without), '08001', 'what was read of one is not trusted for another');
+	is(outcome($with), '00000', 'and the first one is still good');
 
-add_authority($without);
-is(outcome($without), '00000', 'an authority that was added is found without delay');
+	$add->($without, $authority);
+	is(outcome($without), '00000', 'an authority that was added is found without delay');
 
-# The directory is not read for each connection.
-$athena->reconnect;
-is(outcome($with), '00000', 'the first connection of a backend');
+	# They are not read for each connection.
+	$athena->reconnect;
+	is(outcome($with), '00000', 'the first connection of a backend');
+	unlink $added or die "cannot remove $added: $!";
+	is(answered_at_once(20), 20, 'new connections are verified with what was read for the first');
+	$athena->reconnect;
+	is(outcome($with), '08001', 'another backend reads them itself');
+	return;
+}
+
+check_kind('a directory', \&PostgreSQL::Test::Utils::tempdir, \&add_to_directory);
+check_kind('a file', sub { return PostgreSQL::Test::Utils::tempdir . '/authorities.pem' }, \&add_to_file);
+
+# A file that is none says why.
+my $file = PostgreSQL::Test::Utils::tempdir . '/authorities.pem';
+
+# How a call fails that is verified against the file, to which something is added before.
+sub failure_with
+{
+	my ($added) = @_;
+
+	append_to_file($file, $added);
+	$athena->query("SET athena_calc.ca_bundle = '$file'");
+	my $error = $athena->query_error('SELECT * FROM athena_calc.list_sessions()');
+	return "$error->{sqlstate} $error->{message}";
+}
+
+my $pem    = slurp_file($authority);
+my $broken = $pem =~ s/^(?=[A-Z])/*/mrx;
+is(failure_with(''), qq(08001 Athena ListSessions failed: there is no certificate in PEM in "$file"), 'an empty file');
+is(failure_with($broken), qq(08001 Athena ListSessions failed: a certificate in "$file" is malformed, or there is no memory for it),
+	'a broken one');
 unlink $file or die "cannot remove $file: $!";
-is(answered_at_once(20), 20, 'new connections are verified with what was read for the first');
-$athena->reconnect;
-is(outcome($with), '08001', 'another backend reads the directory itself');
+is(outcome($file), '08001', 'none');
+like($athena->query_error('SELECT * FROM athena_calc.list_sessions()')->{message}, qr/\Q"$file" cannot be read: No such file\E/, 'says so');
+append_to_file($file, $pem);
+is(outcome($file), '00000', 'and it is read when it is there');
 
 done_testing();
