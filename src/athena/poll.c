@@ -21,8 +21,12 @@
 /* How long a last request may take when the time is up. */
 #define GRACE_US 1000000
 
-/* Trouble is borne for so many of the longest pauses. */
+/*
+ * Trouble is borne for so many of the longest pauses, or for this part of the time that went well before: work of hours is not lost for
+ * an outage of minutes.
+ */
 #define TROUBLE_PAUSES 4
+#define TROUBLE_PART 10
 
 /* A wait of more than this is as good as one without an end. */
 #define MAX_TIMEOUT_US (INT64CONST(100) * 365 * USECS_PER_DAY)
@@ -51,8 +55,9 @@ void
 poll_begin(Poll *poll, const Interval *timeout)
 {
 	memset(poll, 0, sizeof(*poll));
+	poll->begun = http_now();
 	if (timeout != NULL)
-		poll->deadline = http_now() + timeout_us(timeout);
+		poll->deadline = poll->begun + timeout_us(timeout);
 	aws_config_get(&poll->config);
 	aws_config_copy(&poll->config);
 	poll_hasten(poll);
@@ -164,9 +169,11 @@ poll_forgives(Poll *poll, const AwsError *error)
 		case ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION:
 		case ERRCODE_CONNECTION_FAILURE:
 		case ERRCODE_SYSTEM_ERROR:
+		case ERRCODE_INSUFFICIENT_RESOURCES:
 			if (poll->trouble == 0)
 				poll->trouble = http_now();
-			return http_now() < poll->trouble + TROUBLE_PAUSES * longest_pause();
+			return http_now() < poll->trouble + Max(TROUBLE_PAUSES * longest_pause(),
+													(poll->trouble - poll->begun) / TROUBLE_PART);
 		default:
 			poll->trouble = 0;
 			return false;

@@ -15,9 +15,10 @@
 typedef struct Poll
 {
 	AwsConfig config; /* a copy: it lasts as long as the wait, whatever is set meanwhile */
-	int64 deadline;   /* on the clock of http_now(); 0 for never */
+	int64 begun;      /* on the clock of http_now() */
+	int64 deadline;   /* on the same; 0 for never */
 	int64 pause;      /* the next, in microseconds */
-	int64 trouble;    /* since when every request has failed; 0 for not */
+	int64 trouble;    /* since when every request has failed, on the same; 0 for not */
 	bool commits;     /* whether each pause is preceded by a commit */
 } Poll;
 

@@ -287,6 +287,16 @@ is_deeply([ map { $_->{state} } @rows ], [ undef, 'COMPLETED' ], 'of many, it is
 like($rows[0]{error_message}, qr/500/, $rows[0]{error_message});
 $athena->clear_faults;
 
+# The longer a wait has gone well, the longer a trouble it survives: eight looks take longer than four of the longest pauses, and are
+# less than a tenth of some hundred.
+$athena->reconnect;
+$athena->query(q{SET athena_calc.max_poll_interval = '50ms'; SET athena_calc.max_attempts = 1});
+my $long = start_sleep(20);
+$athena->clear_log;
+$athena->fault(operation => 'GetCalculationExecution', contains => $long, skip => 160, times => 8, status => 500);
+is($athena->value('SELECT (athena_calc.wait_for_calculation($1)).state', $long), 'COMPLETED', 'a long wait survives more trouble than a short one');
+is(scalar(grep { $_->{status} == 500 } $athena->requests('GetCalculationExecution')), 8, 'which there was');
+
 # Waits that own nothing end at once, and stop nothing
 
 $athena->emulator_settings(session_start_seconds => 60);
