@@ -20,12 +20,21 @@ query_athena_calc() {
 		\set before \`cut -d ' ' -f 1 "/proc/\$PID/schedstat"\`
 		EXECUTE calls($calls) \g /dev/null
 		\set after \`cut -d ' ' -f 1 "/proc/\$PID/schedstat"\`
+		$(select_figures "$calls" "
+		    SELECT array_agg(at) FILTER (WHERE (calculation).state = 'COMPLETED')
+		      FROM (SELECT clock_timestamp() AS at, athena_calc.get_calculation_execution('$calculation') AS calculation
+		              FROM generate_series(1, $calls) OFFSET 0) called")
+	SQL
+}
+
+# The statement that prints the figures of so many calls: of the time between the moments of an array, and of the CPU time between
+# what psql's variables `before` and `after` have. Gathering the moments counts as the calls', so it is as little work as can be.
+# select_figures COUNT QUERY-OF-THE-ARRAY
+select_figures() {
+	cat <<-SQL
 		SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY us), percentile_disc(0.99) WITHIN GROUP (ORDER BY us),
-		       round((:after - :before) / 1000.0 / $calls, 1)
-		  FROM (SELECT extract(epoch FROM at - lag(at) OVER ()) * 1e6 AS us
-		          FROM (SELECT clock_timestamp() AS at, athena_calc.get_calculation_execution('$calculation') AS calculation
-		                  FROM generate_series(1, $calls) OFFSET 0) called
-		         WHERE (calculation).state = 'COMPLETED') timed;
+		       round((:after - :before) / 1000.0 / $1, 1)
+		  FROM (SELECT extract(epoch FROM at - lag(at) OVER ()) * 1e6 AS us FROM unnest(($2)) at) passed;
 	SQL
 }
 
@@ -53,20 +62,20 @@ statements_athena_calc() {
 time_calls_in_plpgsql() {
 	backend <<-SQL
 		${3:-}
-		CREATE TEMP TABLE took (us float8);
+		CREATE TEMP TABLE timed (moments timestamptz[]);
 		DO \$\$
 		DECLARE
 		    result record;
-		    start timestamptz;
+		    moments timestamptz[];
 		BEGIN
 		    FOR i IN 1..50 LOOP
 		        $1;
 		    END LOOP;
 		    FOR i IN 1..$2 LOOP
-		        start := clock_timestamp();
+		        moments[i] := clock_timestamp();
 		        $1;
-		        INSERT INTO took SELECT extract(epoch FROM clock_timestamp() - start) * 1e6;
 		    END LOOP;
+		    INSERT INTO timed VALUES (moments);
 		END \$\$;
 		\set before \`cut -d ' ' -f 1 "/proc/\$PID/schedstat"\`
 		DO \$\$
@@ -78,9 +87,7 @@ time_calls_in_plpgsql() {
 		    END LOOP;
 		END \$\$;
 		\set after \`cut -d ' ' -f 1 "/proc/\$PID/schedstat"\`
-		SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY us), percentile_disc(0.99) WITHIN GROUP (ORDER BY us),
-		       round((:after - :before) / 1000.0 / $2, 1)
-		  FROM took;
+		$(select_figures "$2" 'SELECT moments FROM timed')
 	SQL
 }
 
