@@ -184,7 +184,8 @@ read_row(AwsCall *call, const HttpResponse *response, void *result_context)
 pg_noreturn static void
 raise_error(AwsCall *call, const AthenaOperation *operation, const NullableDatum *arguments)
 {
-	for (int i = 0; i < operation->argument_count; i++)
+	/* The last first: what is the matter with an ID, the first one, is said of any that looks odd. */
+	for (int i = operation->argument_count - 1; i >= 0; i--)
 	{
 		const AthenaArgument *argument = &operation->arguments[i];
 		const char *hint;

@@ -124,11 +124,25 @@ append_argument(StringInfo json, const AthenaArgument *argument, NullableDatum v
 	}
 }
 
-/* Whether an argument that is NULL is sent all the same. */
+/* Whether an argument is not sent: NULL without a default, or JSON's null. */
 static bool
-has_default(AthenaKind kind)
+is_missing(const AthenaArgument *argument, const NullableDatum *value)
 {
-	return kind == ATHENA_TOKEN || kind == ATHENA_WORK_GROUP;
+	JsonbValue scalar;
+
+	switch (argument->kind)
+	{
+		case ATHENA_TOKEN:
+		case ATHENA_WORK_GROUP:
+			return false;
+		case ATHENA_JSONB:
+		case ATHENA_TAGS:
+			return value->isnull ||
+				   (JsonbExtractScalar(&DatumGetJsonbP(value->value)->root, &scalar) &&
+					scalar.type == jbvNull);
+		default:
+			return value->isnull;
+	}
 }
 
 /* The beginning of an object's next member. */
@@ -182,7 +196,7 @@ marshal_request(const AthenaOperation *operation, const NullableDatum *arguments
 			}
 			name = dot + 1;
 		}
-		if (arguments[i].isnull && !has_default(argument->kind))
+		if (is_missing(argument, &arguments[i]))
 			continue;
 		append_name(&json, first, name, strlen(name));
 		append_argument(&json, argument, arguments[i], work_group);

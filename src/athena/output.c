@@ -29,7 +29,8 @@ get_location(const NullableDatum *arguments, const char *member)
 	operation.columns = &column;
 	operation.column_count = 1;
 	athena_execute(&operation, arguments, &value, &null);
-	return null ? NULL : TextDatumGetCString(value);
+	return null || VARSIZE_ANY_EXHDR(DatumGetPointer(value)) == 0 ? NULL
+																  : TextDatumGetCString(value);
 }
 
 static void
@@ -110,19 +111,17 @@ athena_calc_calculation_stderr(PG_FUNCTION_ARGS)
 /* The only data object of a folder. */
 typedef struct OnlyObject
 {
+	const S3Uri *folder;
 	char *key; /* NULL for none yet */
 	bool is_one_of_many;
 } OnlyObject;
 
-/* Markers, hidden and empty objects are no data: Spark and Hadoop leave them behind. */
 static bool
 consider_object(const S3Listed *object, void *context)
 {
 	OnlyObject *only = context;
-	const char *name = strrchr(object->key, '/');
 
-	name = name != NULL ? name + 1 : object->key;
-	if (object->size == 0 || name[0] == '_' || name[0] == '.' || name[0] == '\0')
+	if (!s3_is_data(object, only->folder))
 		return true;
 	only->is_one_of_many = only->key != NULL;
 	if (!only->is_one_of_many)
@@ -149,9 +148,9 @@ read_result(void *argument)
 static void
 find_result(ResultReading *reading, const char *location)
 {
-	OnlyObject only = {NULL, false};
 	ErrorData *error;
 	S3Uri folder = reading->uri;
+	OnlyObject only = {&folder, NULL, false};
 	size_t length = strlen(folder.key);
 
 	if (length > 0 && folder.key[length - 1] != '/')

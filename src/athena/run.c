@@ -213,11 +213,16 @@ start_calculation(Run *run)
 static void
 follow_calculation(Run *run)
 {
+	bool has_ended;
+
 	activity_wait_for(run->started.calculation_id, run->session_id);
-	while (calculations_ask(&run->poll, run->calculation, 1) > 0)
+	for (;;)
 	{
+		has_ended = calculations_ask(&run->poll, run->calculation, 1) == 0;
 		if (run->calculation->last.error.sqlstate == 0)
 			activity_set_state(calculation_state(run->calculation));
+		if (has_ended)
+			break;
 		if (!poll_pause(&run->poll))
 			poll_raise_timed_out(
 				psprintf("calculation %s has not ended", run->started.calculation_id));
@@ -263,8 +268,13 @@ raise_failure(Run *run, const char *state)
 	const char *reason = column_text(run, CALCULATION_REASON);
 	Stderr standard_error = {column_text(run, CALCULATION_STD_ERROR), ""};
 	const char *detail;
+	const char *ended = "failed";
 	ErrorData *error;
 
+	if (strcmp(state, "CANCELED") == 0)
+		ended = "was canceled";
+	else if (strcmp(state, "FAILED") != 0)
+		ended = psprintf("ended as %s", state);
 	if (standard_error.uri[0] == '\0')
 		detail = "Athena gives no standard error of it.";
 	else if (!catch_error(read_stderr, &standard_error, &error))
@@ -274,14 +284,12 @@ raise_failure(Run *run, const char *state)
 		detail = "Its standard error is empty.";
 	else
 		detail = standard_error.text;
-	ereport(
-		ERROR,
-		(errcode(strcmp(state, "CANCELED") == 0 ? SQLSTATE_CANCELED : SQLSTATE_FAILED),
-		 errmsg("calculation %s%s%s", strcmp(state, "CANCELED") == 0 ? "was canceled" : "failed",
-				reason[0] != '\0' ? ": " : "", reason),
-		 errdetail_internal("%s", detail),
-		 errhint("Calculation %s in session %s%s%s.", id, run->session_id,
-				 standard_error.uri[0] != '\0' ? ", standard error at " : "", standard_error.uri)));
+	ereport(ERROR, (errcode(strcmp(state, "CANCELED") == 0 ? SQLSTATE_CANCELED : SQLSTATE_FAILED),
+					errmsg("calculation %s%s%s", ended, reason[0] != '\0' ? ": " : "", reason),
+					errdetail_internal("%s", detail),
+					errhint("Calculation %s in session %s%s%s.", id, run->session_id,
+							standard_error.uri[0] != '\0' ? ", standard error at " : "",
+							standard_error.uri)));
 }
 
 /*

@@ -6,6 +6,7 @@
 
 #include "athena/activity.h"
 #include "athena/function.h"
+#include "aws/encoding.h"
 #include "common/hashfn.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -74,8 +75,9 @@ ask(Poll *poll, SessionRow *row)
 	return true;
 }
 
-void
-session_wait(Poll *poll, Datum session_id, SessionRow *row)
+/* Waits until a session is IDLE, or the time is up. False where it has ended. */
+static bool
+wait_until_idle(Poll *poll, Datum session_id, SessionRow *row)
 {
 	const char *id = TextDatumGetCString(session_id);
 	const char *reported = NULL;
@@ -90,27 +92,38 @@ session_wait(Poll *poll, Datum session_id, SessionRow *row)
 			poll_report("session", id, &reported, row->state);
 			activity_set_state(row->state);
 			if (is_one_of(row->state, states_that_end))
-				raise_ended(id, row);
+				return false;
 			if (strcmp(row->state, "IDLE") == 0)
-				return;
+				return true;
 		}
 		if (!poll_pause(poll))
 		{
 			if (row->values == NULL)
 				athena_request_raise(&row->refusal);
-			return;
+			return true;
 		}
 	}
 }
 
-/* numeric_int4() would round. */
+void
+session_wait(Poll *poll, Datum session_id, SessionRow *row)
+{
+	if (!wait_until_idle(poll, session_id, row))
+		raise_ended(TextDatumGetCString(session_id), row);
+}
+
+/* numeric_int4() would round, and knows no option's name to raise. */
 static bool
-is_whole(Numeric number)
+is_int(Numeric number)
 {
 	Datum value = NumericGetDatum(number);
+	Datum least = NumericGetDatum(int64_to_numeric(PG_INT32_MIN));
+	Datum most = NumericGetDatum(int64_to_numeric(PG_INT32_MAX));
 
 	return DatumGetBool(
-		DirectFunctionCall2(numeric_eq, value, DirectFunctionCall1(numeric_floor, value)));
+			   DirectFunctionCall2(numeric_eq, value, DirectFunctionCall1(numeric_floor, value))) &&
+		   DatumGetBool(DirectFunctionCall2(numeric_ge, value, least)) &&
+		   DatumGetBool(DirectFunctionCall2(numeric_le, value, most));
 }
 
 /* A value of session_options as an argument has it. */
@@ -122,8 +135,8 @@ option_value(const AthenaArgument *argument, JsonbValue *value)
 	switch (argument->kind)
 	{
 		case ATHENA_INT:
-			wanted = "a whole number";
-			if (value->type == jbvNumeric && is_whole(value->val.numeric))
+			wanted = "a whole number of int's range";
+			if (value->type == jbvNumeric && is_int(value->val.numeric))
 				return DirectFunctionCall1(numeric_int4, NumericGetDatum(value->val.numeric));
 			break;
 		case ATHENA_BOOLEAN:
@@ -156,8 +169,13 @@ set_option(NullableDatum *arguments, const char *name, JsonbValue *value)
 	{
 		const AthenaArgument *argument = &operation_start_session.arguments[i];
 
-		if (strcmp(argument->name, name) != 0 || i == START_SESSION_TOKEN)
+		if (strcmp(argument->name, name) != 0)
 			continue;
+		if (i == START_SESSION_TOKEN)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("\"%s\" is no session option", name),
+							errhint("A session that is to be found or started gets a token of its "
+									"own.")));
 		if ((i == START_SESSION_WORK_GROUP || i == START_SESSION_DESCRIPTION) &&
 			!arguments[i].isnull)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -287,6 +305,7 @@ typedef struct FoundSession
 {
 	char *id;
 	bool is_starting; /* it may have to be waited for */
+	bool is_new;
 } FoundSession;
 
 static void
@@ -304,7 +323,17 @@ find_or_start(Poll *poll, const char *name, NullableDatum *arguments, FoundSessi
 		best.id = NULL;
 	}
 	found->id = best.id != NULL ? best.id : session_start(poll, arguments, NULL);
-	found->is_starting = best.id == NULL || strncmp(useful_states[best.rank], "CREAT", 5) == 0;
+	found->is_new = best.id == NULL;
+	found->is_starting = found->is_new || strncmp(useful_states[best.rank], "CREAT", 5) == 0;
+}
+
+/* The same in each database, whatever its encoding. */
+static uint32
+hash_name(const char *name)
+{
+	const char *utf8 = encoding_to_utf8(name, strlen(name));
+
+	return hash_bytes((const unsigned char *) utf8, (int) strlen(utf8));
 }
 
 char *
@@ -329,10 +358,7 @@ session_acquire(Poll *poll, NullableDatum name, NullableDatum work_group, Nullab
 				: TextDatumGetCString(arguments[START_SESSION_WORK_GROUP].value);
 
 	/* The lock is of the whole cluster, whatever the database. */
-	SET_LOCKTAG_ADVISORY(tag, InvalidOid, LOCK_CLASS,
-						 hash_bytes((const unsigned char *) group, (int) strlen(group)) ^
-							 hash_bytes((const unsigned char *) name_text, (int) strlen(name_text)),
-						 2);
+	SET_LOCKTAG_ADVISORY(tag, InvalidOid, LOCK_CLASS, hash_name(group) ^ hash_name(name_text), 2);
 	if (!lock(poll, &tag))
 		poll_raise_timed_out(psprintf("another backend looks for session \"%s\"", name_text));
 	PG_TRY();
@@ -347,9 +373,21 @@ session_acquire(Poll *poll, NullableDatum name, NullableDatum work_group, Nullab
 
 	if (found->is_starting)
 	{
+		NullableDatum id = {.value = CStringGetTextDatum(found->id)};
 		SessionRow row;
 
-		session_wait(poll, CStringGetTextDatum(found->id), &row);
+		if (!wait_until_idle(poll, id.value, &row))
+		{
+			/* Nobody would take it, or know it: it would cost until its idle time-out. */
+			if (found->is_new && strcmp(row.state, "DEGRADED") == 0)
+			{
+				AthenaRequest request = {.operation = &operation_terminate_session,
+										 .arguments = &id};
+
+				poll_request(poll, &request, 1);
+			}
+			raise_ended(found->id, &row);
+		}
 	}
 	return found->id;
 }

@@ -104,6 +104,7 @@ aws_config_get(AwsConfig *config)
 		}
 		config->values[i] = setting_or_environment((AwsOption) i);
 	}
+	config->profile = setting_options[AWS_OPTION_PROFILE];
 	config->role_arn = setting_options[AWS_OPTION_ROLE_ARN];
 	config->role_arn_or_environment = setting_or_environment(AWS_OPTION_ROLE_ARN);
 	config->external_id = setting_options[AWS_OPTION_EXTERNAL_ID];
@@ -114,6 +115,7 @@ aws_config_copy(AwsConfig *config)
 {
 	for (int i = 0; i < AWS_OPTION_COUNT; i++)
 		config->values[i] = pstrdup(config->values[i]);
+	config->profile = pstrdup(config->profile);
 	config->role_arn = pstrdup(config->role_arn);
 	config->role_arn_or_environment = pstrdup(config->role_arn_or_environment);
 	config->external_id = pstrdup(config->external_id);

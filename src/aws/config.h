@@ -19,7 +19,8 @@ typedef struct AwsConfig
 	const char *values[AWS_OPTION_COUNT]; /* "" for what is not configured */
 	AwsServer server;
 
-	/* Of the settings alone, whatever server is chosen: a role's parts go together. */
+	/* Of the settings alone, whatever server is chosen: a role's parts go together, and a profile that is named is meant. */
+	const char *profile;
 	const char *role_arn;
 	const char *role_arn_or_environment;
 	const char *external_id;

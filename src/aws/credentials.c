@@ -144,12 +144,19 @@ source_of_name(const char *name)
 	elog(ERROR, "the credential provider was not checked");
 }
 
-/* The first source that is configured; the last one may be there without a configuration. */
+/*
+ * The first source that is configured; the last one may be there without a configuration. Who names a profile for a server, or for
+ * the session, means that one and not what the environment has by default; so do AWS's SDKs take a profile that is an argument.
+ */
 static Source
 first_configured(const AwsConfig *config)
 {
+	if (OidIsValid(config->server.oid) && config->server.options[AWS_OPTION_PROFILE] != NULL)
+		return SOURCE_PROFILE;
 	if (settings_are_configured(config))
 		return SOURCE_SETTINGS;
+	if (config->profile[0] != '\0')
+		return SOURCE_PROFILE;
 	if (source_environment_is_configured())
 		return SOURCE_ENVIRONMENT;
 	if (aws_config_has(config, AWS_OPTION_WEB_IDENTITY_TOKEN_FILE))

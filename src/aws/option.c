@@ -90,8 +90,10 @@ token_problem(const char *value)
 static const char *
 region_problem(const char *value)
 {
-	return aws_region_is_valid(value) ? NULL
-									  : "has letters, digits and hyphens only, as in \"us-east-1\"";
+	/* A host's name has capitals for small letters, but no signature has. */
+	return aws_region_is_valid(value) && strpbrk(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == NULL
+			   ? NULL
+			   : "has small letters, digits and hyphens only, as in \"us-east-1\"";
 }
 
 /* The refusal does not repeat the value: there may be a password in it. */

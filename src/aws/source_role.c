@@ -191,6 +191,11 @@ source_web_identity_fetch(const AwsConfig *config, const SourceRole *role, const
 	size_t length;
 	char *token;
 
+	if (token_file[0] == '\0')
+		ereport(ERROR, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+						errmsg("no AWS credentials: there is no web identity token file"),
+						errhint("Set athena_calc.web_identity_token_file, or "
+								"AWS_WEB_IDENTITY_TOKEN_FILE where the server is started.")));
 	if (role->arn[0] == '\0')
 		ereport(ERROR, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
 						errmsg("no AWS credentials: a web identity token without a role"),

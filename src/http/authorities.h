@@ -21,7 +21,7 @@ extern bool authorities_attach(CURL *easy, const char *ca_bundle);
 /* Lets the next connection read them anew: after one that they did not suffice for, since there may be others by now. */
 extern void authorities_forget(void);
 
-/* Why the last file could not be read that CURLE_SSL_CACERT_BADFILE was for; "" where curl says it itself. */
+/* Why a connection that ended by CURLE_SSL_CACERT_BADFILE was the last to; "" where curl says it itself. */
 extern const char *authorities_last_problem(void);
 
 #endif

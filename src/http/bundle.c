@@ -10,14 +10,20 @@
 #include "http/bundle.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <openssl/asn1.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509_vfy.h>
+
+/* A system's file has some 200 kB. */
+#define MAX_BYTES (64 * 1024 * 1024)
 
 /* OpenSSL's functions take names that are not to be changed since 3.0. */
 #if OPENSSL_VERSION_NUMBER < 0x30000000L
@@ -219,22 +225,53 @@ read_certificates(Bundle *bundle, BIO *file)
 		if (is_certificate && !added)
 			return false;
 	}
-	return ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+	return ERR_GET_LIB(ERR_peek_last_error()) == ERR_LIB_PEM &&
+		   ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+}
+
+/* Opens a file, but not what would wait for its other end. NULL with errno. */
+static BIO *
+open_file(const char *path)
+{
+	struct stat status;
+	FILE *file;
+	BIO *bio;
+	int descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	if (descriptor < 0)
+		return NULL;
+	if (fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode) || status.st_size > MAX_BYTES)
+	{
+		close(descriptor);
+		errno = EINVAL;
+		return NULL;
+	}
+	file = fdopen(descriptor, "r");
+	if (file == NULL)
+	{
+		close(descriptor);
+		return NULL;
+	}
+	bio = BIO_new_fp(file, BIO_CLOSE);
+	if (bio == NULL)
+	{
+		fclose(file);
+		errno = ENOMEM;
+	}
+	return bio;
 }
 
 static Bundle *
 bundle_read(const char *path, char *problem, size_t problem_size)
 {
 	Bundle *bundle = OPENSSL_zalloc(sizeof(Bundle));
-	BIO *file;
+	BIO *file = bundle != NULL ? open_file(path) : NULL;
 	bool well_formed;
 
-	errno = 0;
-	file = bundle != NULL ? BIO_new_file(path, "r") : NULL;
 	if (file == NULL)
 	{
-		snprintf(problem, problem_size, "the certificate authorities in \"%s\" cannot be read: %s",
-				 path, strerror(errno != 0 ? errno : ENOMEM));
+		snprintf(problem, problem_size, "the certificate authorities cannot be read (%s): \"%s\"",
+				 strerror(bundle != NULL ? errno : ENOMEM), path);
 		bundle_free(bundle);
 		return NULL;
 	}
@@ -244,7 +281,7 @@ bundle_read(const char *path, char *problem, size_t problem_size)
 		return bundle;
 	snprintf(problem, problem_size,
 			 well_formed ? "there is no certificate in PEM in \"%s\""
-						 : "a certificate in \"%s\" is malformed, or there is no memory for it",
+						 : "a certificate is malformed, or there is no memory for it, in \"%s\"",
 			 path);
 	bundle_free(bundle);
 	return NULL;

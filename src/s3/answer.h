@@ -1,6 +1,6 @@
 /*
  * answer.h
- *		XML that S3 answers with, and what it says there of a failure.
+ *		What S3 answers with: XML, what it says there of a failure, and checksums of objects.
  *
  * Status 200 alone is no success: what began well may fail while the answer is under way, and then S3 sends an error under it.
  * https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
@@ -12,6 +12,7 @@
 
 #include "aws/error.h"
 #include "aws/xml.h"
+#include "s3/checksum.h"
 
 extern const AwsService s3_service;
 
@@ -21,5 +22,25 @@ extern const AwsService s3_service;
  */
 extern bool s3_answer_read(AwsError *error, const HttpResponse *response, XmlWanted *wanted,
 						   int count);
+
+/* What asks S3 for the checksum of an object that is read. https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html */
+extern const HttpHeader s3_checksum_wanted;
+
+/* A whole object's checksum that is to be verified: what S3 says that it is, and what it is so far. */
+typedef struct S3Verification
+{
+	bool is_due; /* whether S3 says any */
+	Checksum checksum;
+	char expected[CHECKSUM_TEXT_SIZE];
+} S3Verification;
+
+/* Begins with the head of an answer that has an object from its beginning. To be ended by one of the two below. */
+extern void s3_verification_begin(S3Verification *verification, const HttpResponse *response);
+
+/* Ends it, where it is due. NULL where the bytes are those that S3 has, else the problem, palloc'd. Throws 53200. */
+extern char *s3_verification_finish(S3Verification *verification);
+
+/* Ends it without a result, or does nothing to one that has ended. */
+extern void s3_verification_drop(S3Verification *verification);
 
 #endif

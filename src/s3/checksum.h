@@ -24,6 +24,9 @@ typedef enum ChecksumAlgorithm
 	CHECKSUM_ALGORITHMS
 } ChecksumAlgorithm;
 
+/* Of what is written: S3 makes that of a whole object from those of its parts, and SDKs send it by default. */
+#define CHECKSUM_DEFAULT CHECKSUM_CRC32
+
 /* What the longest checksum, SHA-256's 32 bytes, takes in base64 with its NUL. */
 #define CHECKSUM_TEXT_SIZE 45
 

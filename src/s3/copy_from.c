@@ -91,26 +91,6 @@ name_object(void *context)
 	errcontext("object \"s3://%s/%s\"", copy->uri.bucket, copy->object->key);
 }
 
-/*
- * Whether a key below the folder is no data: Spark and Hadoop write and leave out names like _SUCCESS, _temporary/ and
- * .part-0.crc. A name with "=" is a partition's folder.
- * https://github.com/apache/spark/blob/master/core/src/main/scala/org/apache/spark/util/HadoopFSUtils.scala
- */
-static bool
-is_marker(const char *name)
-{
-	for (;;)
-	{
-		size_t length = strcspn(name, "/");
-
-		if (name[0] == '.' || (name[0] == '_' && memchr(name, '=', length) == NULL))
-			return true;
-		if (name[length] == '\0')
-			return length == 0; /* "folder/" itself */
-		name += length + 1;
-	}
-}
-
 static void
 add_object(CopyFromS3 *copy, const char *key, const char *etag, int64 size)
 {
@@ -130,10 +110,9 @@ static bool
 collect_object(const S3Listed *listed, void *context)
 {
 	CopyFromS3 *copy = context;
-	size_t folder_length = strlen(copy->uri.key);
 
 	copy->is_empty = false;
-	if (listed->size != 0 && !is_marker(listed->key + folder_length))
+	if (s3_is_data(listed, &copy->uri))
 	{
 		MemoryContext before = MemoryContextSwitchTo(copy->memory);
 

@@ -389,6 +389,28 @@ s3_object_exists(const S3Uri *uri, S3Run *run, bool *is_refused)
 	return search.found;
 }
 
+/* Whether a key below a folder names no data. */
+static bool
+is_marker(const char *name)
+{
+	for (;;)
+	{
+		size_t length = strcspn(name, "/");
+
+		if (name[0] == '.' || (name[0] == '_' && memchr(name, '=', length) == NULL))
+			return true;
+		if (name[length] == '\0')
+			return length == 0; /* "folder/" itself */
+		name += length + 1;
+	}
+}
+
+bool
+s3_is_data(const S3Listed *object, const S3Uri *folder)
+{
+	return object->size != 0 && !is_marker(object->key + strlen(folder->key));
+}
+
 void
 s3_keys_init(S3Keys *keys)
 {

@@ -35,6 +35,13 @@ extern void s3_list(const S3Uri *prefix, S3ListRow row, void *context);
 /* The same, for the first so many objects at most. */
 extern void s3_list_first(const S3Uri *prefix, int64 max_results, S3ListRow row, void *context);
 
+/*
+ * Whether an object of a folder's list is data: Spark and Hadoop leave empty objects behind, and write and leave out what has a name, or
+ * is in a folder with a name, like _SUCCESS, _temporary/ and .part-0.crc. A name with "=" is a partition's folder.
+ * https://github.com/apache/spark/blob/master/core/src/main/scala/org/apache/spark/util/HadoopFSUtils.scala
+ */
+extern bool s3_is_data(const S3Listed *object, const S3Uri *folder);
+
 /* Keys of a list, where all of them must be known before anything is done with them. */
 typedef struct S3Keys
 {

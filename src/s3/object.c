@@ -33,6 +33,24 @@ is_first_part(const HttpResponse *response)
 	return range != NULL && length > 8 && strncmp(range, "bytes 0-", 8) == 0;
 }
 
+/* Whether a whole object has the checksum that S3 says, if it says any. Sets the error where it has not. */
+static bool
+is_what_s3_has(AwsError *error, const HttpResponse *response)
+{
+	S3Verification verification = {0};
+	const char *problem;
+
+	s3_verification_begin(&verification, response);
+	if (verification.is_due)
+		checksum_update(&verification.checksum, response->body, response->body_length);
+	problem = s3_verification_finish(&verification);
+	if (problem == NULL)
+		return true;
+	aws_error_invalid_response(error, response, "is damaged");
+	error->message = problem;
+	return false;
+}
+
 static void
 read_content(AwsError *error, const HttpResponse *response, void *context)
 {
@@ -49,6 +67,8 @@ read_content(AwsError *error, const HttpResponse *response, void *context)
 		length = 0;
 	}
 	if (error->sqlstate != 0)
+		return;
+	if (reading->last_bytes == 0 && !is_what_s3_has(error, response))
 		return;
 	if (response->status == HTTP_STATUS_PARTIAL_CONTENT)
 		content->from_start = is_first_part(response);
@@ -68,18 +88,19 @@ read_content(AwsError *error, const HttpResponse *response, void *context)
 void
 s3_get_object(const S3Uri *uri, int last_bytes, S3Content *content)
 {
-	HttpHeader range = {"Range", NULL};
+	HttpHeader header = s3_checksum_wanted;
 	Reading reading = {last_bytes, content};
 	S3Request request = {
 		.operation = "GetObject",
 		.method = "GET",
 		.uri = uri,
-		.headers = &range,
-		.header_count = last_bytes > 0 ? 1 : 0,
+		.headers = &header,
+		.header_count = 1,
 	};
 
+	/* A part has no checksum. */
 	if (last_bytes > 0)
-		range.value = psprintf("bytes=-%d", last_bytes);
+		header = (HttpHeader){"Range", psprintf("bytes=-%d", last_bytes)};
 	s3_request(&request, read_content, &reading);
 }
 
@@ -100,18 +121,24 @@ read_etag(AwsError *error, const HttpResponse *response, void *context)
 char *
 s3_put_object(const S3Uri *uri, const char *bytes, size_t length, const char *type)
 {
-	HttpHeader header = {"Content-Type", type};
+	char checksum_text[CHECKSUM_TEXT_SIZE];
+	const HttpHeader headers[] = {{"Content-Type", type},
+								  {checksum_header(CHECKSUM_DEFAULT), checksum_text}};
+	Checksum checksum;
 	char *etag = NULL;
 	S3Request request = {
 		.operation = "PutObject",
 		.method = "PUT",
 		.uri = uri,
-		.headers = &header,
-		.header_count = 1,
+		.headers = headers,
+		.header_count = lengthof(headers),
 		.body = bytes,
 		.body_length = length,
 	};
 
+	checksum_begin(&checksum, CHECKSUM_DEFAULT);
+	checksum_update(&checksum, bytes, length);
+	checksum_finish(&checksum, checksum_text);
 	s3_request(&request, read_etag, &etag);
 	return etag;
 }

@@ -18,13 +18,14 @@ typedef struct S3Content
 
 /*
  * Reads an object, or where `last_bytes` is not 0 only that many bytes at its end, within
- * athena_calc.max_response_size. Raises by the table of errors (42704 where there is none).
+ * athena_calc.max_response_size. Raises by the table of errors (42704 where there is none). A whole object is what S3 has, if S3
+ * says a checksum of it (08P01).
  */
 extern void s3_get_object(const S3Uri *uri, int last_bytes, S3Content *content);
 
 /*
  * Writes an object, whatever was there before; its ETag, palloc'd. `type` is its Content-Type. What arrives is what was
- * sent: S3 compares it with the hash that is signed.
+ * sent: S3 compares it with the hash that is signed, and with the CRC32 that it keeps for those who read.
  */
 extern char *s3_put_object(const S3Uri *uri, const char *bytes, size_t length, const char *type);
 

@@ -7,9 +7,7 @@
  */
 #include "s3/reader.h"
 
-#include "aws/encoding.h"
 #include "s3/answer.h"
-#include "s3/checksum.h"
 #include "s3/request.h"
 #include "settings.h"
 
@@ -35,18 +33,16 @@ typedef struct Slot
 	const S3Object *object;
 	HttpHeader headers[3];
 	char range[64];
-	char *etag;        /* what it must have; NULL while that is not known */
-	int64 length;      /* -1 while that is not known */
-	int64 offset;      /* how much of it was read */
-	int64 begun_at;    /* the offset at which the attempt under way was sent */
-	int64 skip;        /* bytes that were read before, and come again */
-	int fruitless;     /* attempts in a row that brought nothing */
-	bool is_known;     /* whether a head was read, of any attempt */
-	bool has_head;     /* whether the head of the attempt's answer was */
-	bool has_checksum; /* whether there is one to verify */
+	char *etag;     /* what it must have; NULL while that is not known */
+	int64 length;   /* -1 while that is not known */
+	int64 offset;   /* how much of it was read */
+	int64 begun_at; /* the offset at which the attempt under way was sent */
+	int64 skip;     /* bytes that were read before, and come again */
+	int fruitless;  /* attempts in a row that brought nothing */
+	bool is_known;  /* whether a head was read, of any attempt */
+	bool has_head;  /* whether the head of the attempt's answer was */
 	bool is_complete;
-	Checksum checksum;
-	char expected[CHECKSUM_TEXT_SIZE];
+	S3Verification verification;
 } Slot;
 
 struct S3Reader
@@ -67,29 +63,6 @@ static Slot *
 slot_of(S3Reader *reader, int object)
 {
 	return &reader->slots[object % MAX_OBJECTS_AHEAD];
-}
-
-static const char *
-find_header(const char *name, size_t *length, void *response)
-{
-	return http_response_header(response, name, length);
-}
-
-/* The checksum to verify: the first answer has that of the whole object. */
-static void
-begin_checksum(Slot *slot, const HttpResponse *response)
-{
-	ChecksumAlgorithm algorithm;
-	size_t length;
-	const char *value =
-		checksum_choose(find_header, unconstify(HttpResponse *, response), &algorithm, &length);
-
-	if (value == NULL || length >= sizeof(slot->expected))
-		return;
-	memcpy(slot->expected, value, length);
-	slot->expected[length] = '\0';
-	checksum_begin(&slot->checksum, algorithm);
-	slot->has_checksum = true;
 }
 
 /* A whole number of digits alone, up to `end`; -1 for anything else. */
@@ -186,7 +159,7 @@ read_head(Slot *slot, AwsError *error, const HttpResponse *response)
 	{
 		slot->is_known = true;
 		slot->length = length;
-		begin_checksum(slot, response);
+		s3_verification_begin(&slot->verification, response);
 	}
 	else if (slot->length < 0)
 		slot->length = length; /* an answer in chunks does not say it */
@@ -218,7 +191,7 @@ start_slot(S3Reader *reader, Slot *slot, int64 pause)
 	request->window = WINDOW_BYTES;
 	request->headers = slot->headers;
 	request->header_count = 0;
-	slot->headers[request->header_count++] = (HttpHeader){"x-amz-checksum-mode", "ENABLED"};
+	slot->headers[request->header_count++] = s3_checksum_wanted;
 	if (slot->etag != NULL)
 		slot->headers[request->header_count++] = (HttpHeader){"If-Match", slot->etag};
 	if (slot->offset > 0)
@@ -285,36 +258,25 @@ resume(S3Reader *reader, Slot *slot)
 }
 
 pg_noreturn static void
-raise_damaged(const char *problem, const char *detail)
+raise_damaged(const char *problem)
 {
-	ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION), errmsg("S3 GetObject failed: %s", problem),
-					errdetail_internal("%s", detail)));
+	ereport(ERROR,
+			(errcode(ERRCODE_PROTOCOL_VIOLATION), errmsg("S3 GetObject failed: %s", problem)));
 }
 
 /* All that S3 sends of an object was read: it must be what S3 said it would be. */
 static void
 complete(Slot *slot)
 {
-	char computed[CHECKSUM_TEXT_SIZE];
+	const char *problem;
 
 	if (slot->length >= 0 && slot->offset != slot->length)
-		raise_damaged("the object has another length than S3 says",
-					  psprintf(INT64_FORMAT " bytes came, " INT64_FORMAT " were announced.",
+		raise_damaged(psprintf("the object has another length than S3 says: " INT64_FORMAT
+							   " bytes came, " INT64_FORMAT " were announced",
 							   slot->offset, slot->length));
-	if (slot->has_checksum)
-	{
-		ChecksumAlgorithm algorithm = slot->checksum.algorithm;
-
-		slot->has_checksum = false;
-		if (!checksum_finish(&slot->checksum, computed))
-			ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not compute a checksum"),
-							errdetail_internal("%s", checksum_name(algorithm))));
-		if (strcmp(computed, slot->expected) != 0)
-			raise_damaged(
-				"what came of the object is not what S3 has",
-				psprintf("Its %s is %s, S3 says %s.", checksum_name(algorithm), computed,
-						 encoding_from_bytes(slot->expected, strlen(slot->expected), NULL)));
-	}
+	problem = s3_verification_finish(&slot->verification);
+	if (problem != NULL)
+		raise_damaged(problem);
 	slot->is_complete = true;
 	s3_call_release(&slot->call);
 }
@@ -366,8 +328,8 @@ take_bytes(Slot *slot, const HttpResponse *so_far, char *buffer, size_t size)
 	memcpy(buffer, so_far->body, length);
 	http_take(&slot->call.call.exchange, length);
 	slot->offset += length;
-	if (slot->has_checksum)
-		checksum_update(&slot->checksum, buffer, length);
+	if (slot->verification.is_due)
+		checksum_update(&slot->verification.checksum, buffer, length);
 	return length;
 }
 
@@ -444,7 +406,7 @@ void
 s3_reader_close(S3Reader *reader)
 {
 	for (int i = 0; i < MAX_OBJECTS_AHEAD; i++)
-		checksum_drop(&reader->slots[i].checksum);
+		s3_verification_drop(&reader->slots[i].verification);
 	s3_run_end(reader->run);
 	MemoryContextDelete(reader->memory);
 }

@@ -43,9 +43,6 @@
 #define BYTES_BETWEEN_LOOKS (64 * 1024)
 #define MS_BETWEEN_LOOKS 100
 
-/* The checksum that S3 makes of a whole object from those of its parts, and SDKs send by default. */
-#define CHECKSUM CHECKSUM_CRC32
-
 /* What is there under an object's name. */
 typedef struct Head
 {
@@ -166,7 +163,7 @@ read_head(AwsError *error, const HttpResponse *response, void *context)
 	size_t checksum_size;
 	const char *length = http_response_header(response, "content-length", &size);
 	const char *checksum =
-		http_response_header(response, checksum_header(CHECKSUM), &checksum_size);
+		http_response_header(response, checksum_header(CHECKSUM_DEFAULT), &checksum_size);
 
 	memset(head, 0, sizeof(*head));
 	head->exists = error->sqlstate == 0;
@@ -184,12 +181,10 @@ read_head(AwsError *error, const HttpResponse *response, void *context)
 static S3Request
 head_request(const S3Uri *uri)
 {
-	static const HttpHeader with_checksum = {"x-amz-checksum-mode", "ENABLED"};
-
 	return (S3Request){.operation = "HeadObject",
 					   .method = "HEAD",
 					   .uri = uri,
-					   .headers = &with_checksum,
+					   .headers = &s3_checksum_wanted,
 					   .header_count = 1};
 }
 
@@ -350,7 +345,7 @@ read_part(AwsError *error, const HttpResponse *response, void *context)
 	uploaded->etag = MemoryContextAllocZero(upload->writer->memory, length + 1);
 	memcpy(uploaded->etag, etag, length);
 	/* S3s of other makes may know no checksums, and nothing of them in XML. */
-	if (http_response_header(response, checksum_header(CHECKSUM), &length) != NULL)
+	if (http_response_header(response, checksum_header(CHECKSUM_DEFAULT), &length) != NULL)
 		strlcpy(uploaded->checksum, part->checksum_text, sizeof(uploaded->checksum));
 }
 
@@ -360,7 +355,7 @@ finish_checksum(Part *part)
 {
 	if (!checksum_finish(&part->checksum, part->checksum_text))
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not compute a checksum")));
-	part->header = (HttpHeader){checksum_header(CHECKSUM), part->checksum_text};
+	part->header = (HttpHeader){checksum_header(CHECKSUM_DEFAULT), part->checksum_text};
 }
 
 /* Sends the part that is filled on its way. https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPart.html */
@@ -469,7 +464,7 @@ begin_part(S3Writer *writer)
 	while ((part = find_part(writer, false)) == NULL)
 		look_after_parts(writer, true);
 	part->length = 0;
-	checksum_begin(&part->checksum, CHECKSUM);
+	checksum_begin(&part->checksum, CHECKSUM_DEFAULT);
 	writer->filling = part;
 }
 

@@ -5,6 +5,7 @@ use warnings;
 
 use AthenaCalc::Test;
 use File::Copy qw(copy);
+use POSIX ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -103,12 +104,39 @@ sub failure_with
 my $pem    = slurp_file($authority);
 my $broken = $pem =~ s/^(?=[A-Z])/*/mrx;
 is(failure_with(''), qq(08001 Athena ListSessions failed: there is no certificate in PEM in "$file"), 'an empty file');
-is(failure_with($broken), qq(08001 Athena ListSessions failed: a certificate in "$file" is malformed, or there is no memory for it),
+is(failure_with($broken), qq(08001 Athena ListSessions failed: a certificate is malformed, or there is no memory for it, in "$file"),
 	'a broken one');
 unlink $file or die "cannot remove $file: $!";
 is(outcome($file), '08001', 'none');
-like($athena->query_error('SELECT * FROM athena_calc.list_sessions()')->{message}, qr/\Q"$file" cannot be read: No such file\E/, 'says so');
+like($athena->query_error('SELECT * FROM athena_calc.list_sessions()')->{message}, qr/\Qcannot be read (No such file or directory): "$file"\E/, 'says so');
 append_to_file($file, $pem);
 is(outcome($file), '00000', 'and it is read when it is there');
+
+# What is at a path may become another kind within one backend.
+my $base = PostgreSQL::Test::Utils::tempdir;
+is(outcome("$base/changing"), '08001', 'nothing');
+mkdir "$base/changing" or die "cannot make a directory: $!";
+my $added = add_to_directory("$base/changing", $authority);
+is(outcome("$base/changing"), '00000', 'then a directory');
+unlink $added;
+rmdir "$base/changing" or die "cannot remove a directory: $!";
+$athena->reconnect;
+mkdir "$base/changing" or die "cannot make a directory: $!";
+is(outcome("$base/changing"), '08001', 'then an empty one');
+rmdir "$base/changing" or die "cannot remove a directory: $!";
+add_to_file("$base/changing", $authority);
+is(outcome("$base/changing"), '00000', 'then a file');
+
+# To OpenSSL a colon is between two directories.
+mkdir "$base/$_" or die "cannot make a directory: $!" for 'ca', 'ca:dir';
+add_to_directory("$base/ca", $authority);
+add_to_file("$base/ca:2026.pem", $stranger);
+is(outcome("$base/ca:2026.pem"), '08001', 'a file whose name begins like that of a directory, which is not trusted by that');
+is(outcome("$base/ca:dir"), '08001', 'a directory with a colon');
+like($athena->query_error('SELECT * FROM athena_calc.list_sessions()')->{message}, qr/must not have a colon/, 'is refused');
+
+# A pipe has another end, which nobody waits for.
+POSIX::mkfifo("$base/pipe", 0644) or die "cannot make a pipe: $!";
+is(outcome("$base/pipe"), '08001', 'a pipe is no file');
 
 done_testing();
