@@ -21,6 +21,7 @@
 #include "settings.h"
 #include "utils/builtins.h"
 #include "utils/portal.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
@@ -416,6 +417,19 @@ look_up_result(FunctionCallInfo fcinfo, TupleDesc *row)
 	return descriptor;
 }
 
+/* No lock was held while it waited: the extension may be gone, and the result with it. */
+static void
+expect_to_be_there(FunctionCallInfo fcinfo, const Run *run)
+{
+	if (!SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(fcinfo->flinfo->fn_oid)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("athena_calc.run was dropped while it ran"),
+				 errdetail("The calculation has ended."),
+				 errhint("Calculation %s in session %s.",
+						 TextDatumGetCString(run->calculation->id.value), run->session_id)));
+}
+
 /* CALL run(…, INOUT result calculation_execution) */
 ATHENA_CALC_FUNCTION(athena_calc_run);
 Datum
@@ -444,6 +458,7 @@ athena_calc_run(PG_FUNCTION_ARGS)
 	SPI_finish();
 	MemoryContextSwitchTo(before);
 
+	expect_to_be_there(fcinfo, run);
 	descriptor = look_up_result(fcinfo, &row);
 	value = HeapTupleGetDatum(
 		heap_form_tuple(row, run->calculation->last.values, run->calculation->last.nulls));

@@ -37,7 +37,8 @@ aws_call(const AwsConfig *config, void *calls, size_t stride, int count, AwsAnsw
 	if (count == 0)
 		return;
 	credentials_get(config, &credentials);
-	run.may_refresh = credentials.refreshable;
+	/* In a hurry a refusal is what came of it: should others not be had either, nobody would learn of what. */
+	run.may_refresh = credentials.refreshable && !http_is_hurried();
 	all = palloc(sizeof(AwsCall *) * count * (run.may_refresh ? 2 : 1));
 	run.refused = all + count;
 	for (int i = 0; i < count; i++)

@@ -4,6 +4,7 @@
  */
 #include "aws/credentials.h"
 
+#include "access/xact.h"
 #include "aws/catch.h"
 #include "aws/source.h"
 #include "settings.h"
@@ -550,7 +551,8 @@ get(const AwsConfig *config, Credentials *credentials, bool renew)
 		(!http_is_hurried() && place->expiration != 0 && place->expiration <= aws_time() &&
 		 place->refresh <= aws_time()))
 		fetch(&job);
-	else if (place->refresh <= aws_time() && !http_is_hurried())
+	/* A failure needs a subtransaction to go on after it, which there is none of while other processes work on the same query. */
+	else if (place->refresh <= aws_time() && !http_is_hurried() && !IsInParallelMode())
 		refresh(&job);
 	place->used = ++uses;
 

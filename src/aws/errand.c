@@ -10,6 +10,7 @@
 #include "storage/condition_variable.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
+#include "storage/proc.h"
 
 /* How long the answers are waited for. */
 #define PATIENCE_US (5 * INT64CONST(1000000))
@@ -67,6 +68,30 @@ carry_out(Errand *errand, bool after_cancel)
 	return outcome.len > 0 ? outcome.data : NULL;
 }
 
+/*
+ * A conflict with recovery that came again while answers were waited for would end the backend when it reads the next command, though the
+ * transaction that was in the way has ended by then.
+ */
+static void
+absorb_recovery_conflict(void)
+{
+	MemoryContext before = CurrentMemoryContext;
+
+	if (!RECOVERY_CONFLICT_STAYS || !MyProc->recoveryConflictPending)
+		return;
+	QueryCancelPending = InterruptPending = true;
+	PG_TRY();
+	{
+		CHECK_FOR_INTERRUPTS();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(before);
+		FlushErrorState();
+	}
+	PG_END_TRY();
+}
+
 /* FATAL passes no PG_CATCH: what is still to be done is done here, while the backend can still wait. */
 static void
 carry_out_all(int code, Datum argument)
@@ -116,6 +141,7 @@ errand_carry_out_and_rethrow(Errand *errand)
 	error = CopyErrorData();
 	FlushErrorState();
 	outcome = carry_out(errand, error->sqlerrcode == ERRCODE_QUERY_CANCELED);
+	absorb_recovery_conflict();
 	if (outcome != NULL)
 		error->detail =
 			error->detail != NULL ? psprintf("%s\n%s", error->detail, outcome) : outcome;

@@ -16,6 +16,7 @@
 #include "http/wait.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
+#include "storage/proc.h"
 
 /* Idle transfers that are kept; each holds some 10 kB. Connections are kept apart from them, by curl. */
 #define MAX_IDLE_TRANSFERS 128
@@ -536,15 +537,15 @@ http_time_left(int timeout)
 }
 
 /*
- * One cancel may come as two signals: PostgreSQL sends it to the backend and to its process group. What ends the backend
- * is no reason to say less.
+ * One cancel may come as two signals: PostgreSQL sends it to the backend and to its process group. A conflict with recovery comes
+ * again and again until the transaction has ended. What ends the backend is no reason to say less.
  */
 bool
 http_hurry_is_over(void)
 {
 	if (!hurried)
 		return false;
-	if (QueryCancelPending && http_now() < same_cancel_until)
+	if (QueryCancelPending && (http_now() < same_cancel_until || MyProc->recoveryConflictPending))
 		QueryCancelPending = false;
 	return QueryCancelPending || http_now() >= deadline;
 }

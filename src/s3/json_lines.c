@@ -397,7 +397,7 @@ json_lines_query(RawStmt *query, const char *text)
 		if (json_column_is_binary(column->atttypid))
 			appendStringInfo(
 				&wrapper,
-				"pg_catalog.translate(pg_catalog.encode(q.%s, 'base64'), E'\\n', '') AS %s", name,
+				"pg_catalog.replace(pg_catalog.encode(q.%s, 'base64'), E'\\n', '') AS %s", name,
 				name);
 		else
 			appendStringInfo(&wrapper, "q.%s", name);

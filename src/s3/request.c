@@ -99,7 +99,9 @@ is_worth_another(const S3Run *run, S3Call *call, const HttpResponse *response)
 		if (is_news && !call->was_sent_on)
 			return call->was_sent_on = true;
 	}
-	else if (run->may_renew && !call->was_renewed && aws_error_is_of_credentials(&call->call.error))
+	/* In a hurry a refusal is what came of it: should others not be had either, nobody would learn of what. */
+	else if (run->may_renew && !call->was_renewed && !http_is_hurried() &&
+			 aws_error_is_of_credentials(&call->call.error))
 		return call->was_renewed = call->wants_renewal = true;
 	return false;
 }
@@ -247,6 +249,8 @@ s3_run_drive(S3Run *run, bool wait)
 	{
 		S3Call *call = dlist_container(S3Call, node, dlist_pop_head_node(&run->again));
 
+		/* If this throws, its refusal is what came of it. */
+		call->is_done = true;
 		get_keys(run, call->wants_renewal);
 		call->wants_renewal = false;
 		start(run, call, 0);

@@ -87,6 +87,18 @@ is($athena->asked, '', 'and STS is not asked');
 is($athena->with(%container, %web_identity, %settings)->identity, 'AKIDSETTINGS', 'settings come before all');
 like(check_of('credentials'), qr/^settings; access key \.\.\.INGS; it does not expire$/, 'says check_setup()');
 
+# Who names a profile means it: the environment's keys are but a default, and so is the profile that it names.
+write_file("$home/.aws/credentials", "[default]\n" . keys_of('AKIDDEFAULT') . "[named]\n" . keys_of('AKIDBATCH'));
+is($athena->with(profile => 'named')->identity, 'AKIDBATCH', 'a profile that is named comes before the environment');
+is($athena->with(%settings, profile => 'named')->identity, 'AKIDSETTINGS', 'and keys that are named before it');
+$athena->query(q{CREATE SERVER etl FOREIGN DATA WRAPPER athena_calc OPTIONS (profile 'named')});
+is($athena->with(%settings, server => 'etl')->identity, 'AKIDBATCH', "but a server's profile before all");
+is($athena->with(server => 'etl', credential_provider => 'environment')->identity, 'AKIDENVIRONMENT', 'unless another source is named');
+$athena->query('DROP SERVER etl');
+$athena->restart(%environment, AWS_PROFILE => 'named');
+is($athena->with->identity, 'AKIDENVIRONMENT', "that of the environment comes after the environment's keys");
+$athena->restart(%environment);
+
 # All are configured, and one is named.
 my %named = (
 	settings     => 'AKIDSETTINGS',
@@ -109,6 +121,7 @@ is($athena->query_error("SET athena_calc.credential_provider = 'sso'")->{sqlstat
 for my $case (
 	[ 'half a pair in the settings',  { access_key_id => 'AKIDSETTINGS' }, qr/"athena_calc\.secret_access_key" is not set/ ],
 	[ 'the other half',               { secret_access_key => 'x' },        qr/"athena_calc\.access_key_id" is not set/ ],
+	[ 'a web identity named, but not made', { credential_provider => 'web_identity' }, qr/there is no web identity token file/ ],
 	[ 'settings named, but not made', { credential_provider => 'settings' }, qr/"athena_calc\.access_key_id" is not set/ ],
 	[ 'a container without a URI',    { credential_provider => 'container' }, qr/no URI of a container's is set/ ],
 	[ 'a web identity without a role', { credential_provider => 'web_identity', web_identity_token_file => "$home/token" },

@@ -464,7 +464,9 @@ my @put = (
 	[ 'several', '_SUCCESS',         '' ],
 	[ 'several', 'part-00000.json',  '1' ],
 	[ 'several', 'part-00001.json',  '2' ],
+	[ 'spark',   '_temporary/0/part-00001.json', 'not yet' ],
 	[ 'marked',  '_SUCCESS',         '' ],
+	[ 'begun',   '_temporary/0/part-00000.json', 'not yet' ],
 	[ 'a%20b',   'n%C3%A4chtlich',   'encoded' ]);
 $athena->emulator->put_object("athena-emulator/$_->[0]/$_->[1]", $_->[2]) foreach @put;
 for my $case (
@@ -481,6 +483,7 @@ for my $case (
 for my $case (
 	[ 's3://athena-emulator/several/', '21000', 'more than one object' ],
 	[ 's3://athena-emulator/marked/',  '42704', 'nothing but a marker' ],
+	[ 's3://athena-emulator/begun/',   '42704', 'nothing but what is not yet written' ],
 	[ 's3://athena-emulator/nowhere',  '42704', 'nothing at all' ],
 	[ 'https://example.com/x',         '08P01', 'no S3 URI' ])
 {
@@ -491,6 +494,10 @@ for my $case (
 	is($error->{sqlstate}, $sqlstate, "a folder with $name");
 	note $error->{message};
 }
+
+result_is_at('');
+$athena->fault(operation => 'GetCalculationExecution', body => '{"Result": {"ResultS3Uri": ""}}');
+is(result(), undef, 'an empty URI is none');
 
 # A bucket of another region: asked for there, once told, and the region remembered
 

@@ -60,6 +60,13 @@ sub answer
 	return;
 }
 
+# A name is the same in all of them: of two that look for a session of that name at once, only one starts it.
+$athena->fault(operation => 'ListSessions', delay => 0.5, times => 2);
+$backend{$_}->send(q{SELECT athena_calc.acquire_session($1)}, 'größe') for qw(utf8 latin1);
+my @ids = map { $backend{$_}->finish->{rows}[0][0] } qw(utf8 latin1);
+is($ids[0], $ids[1], 'a session of a name is one for all encodings');
+is(scalar($athena->requests('StartSession')), 1, 'and started once');
+
 # 1. What a database has goes out and comes back
 
 for my $database (@databases)

@@ -62,6 +62,24 @@ sub use_all
 
 use_all($replica, 'standby');
 
+# A conflict with recovery ends a run as an error does, and is told again every few milliseconds until the transaction has ended. What
+# was started is ended all the same, and the connection goes on.
+$standby->append_conf('postgresql.conf', "max_standby_streaming_delay = 300ms\nhot_standby_feedback = off\n");
+$standby->reload;
+$athena->query('CREATE TABLE conflict AS SELECT generate_series(1, 1000) AS n');
+$athena->node->wait_for_catchup($standby, 'replay');
+$athena->clear_log;
+$athena->fault(operation => $_, delay => 0.5) for qw(StopCalculationExecution TerminateSession);
+$replica->send(q{SELECT state, (SELECT count(*) FROM conflict) FROM athena_calc.run_calculation('import time; time.sleep(600)')});
+$athena->wait_for_requests('StartCalculationExecution');
+$athena->query('DELETE FROM conflict');
+$athena->query('VACUUM conflict');
+my $error = $replica->finish->{error};
+is($error->{sqlstate}, '40001', 'a conflict with recovery');
+like($error->{detail}, qr/^calculation [0-9a-f-]{36}: (CANCEL|STOPP)\w+\nsession [0-9a-f-]{36}: TERMINAT\w+$/m, 'the answers are waited for');
+is($replica->value('SELECT 1'), 1, 'and the connection goes on');
+$athena->clear_faults;
+
 # Promoted, it goes on with the connections that it has.
 $standby->promote;
 ok($replica->value('SELECT pg_is_in_recovery()') eq 'f', 'it is promoted');

@@ -173,7 +173,7 @@ for my $case (
 	is($athena->requests, 0, 'before anything is sent') unless $name eq 'a tag that is a number';
 	is(starts(), 0, 'nothing is started');
 }
-is($athena->query_error($with, 'refused', '{"max_concurrent_dpus": 12345678901}')->{sqlstate}, '22003', 'a number that is too large');
+is($athena->query_error($with, 'refused', '{"max_concurrent_dpus": 12345678901}')->{sqlstate}, '22023', 'a number that is too large');
 is($athena->query_error(q{SELECT athena_calc.acquire_session('x', 'spark', '{"work_group": "night"}')})->{sqlstate}, '22023', 'two work groups');
 like($athena->query_error($with, 'refused', '{"max_dpus": 4}')->{hint}, qr/start_session/, 'the HINT says where the options are');
 is($athena->query_error($acquire, undef)->{sqlstate}, '22004', 'no name');
@@ -201,6 +201,24 @@ is($error->{sqlstate}, 'SP005', 'a session that fails to start');
 is($error->{message}, "session $failing->{session_id} is FAILED: no capacity", 'the message has the reason');
 $athena->emulator_settings(session_start_seconds => 0);
 isnt($athena->value($acquire, 'fails'), $failing->{session_id}, 'the next caller gets another');
+
+# A new one that comes up without a healthy coordinator is of no use to anybody; one that was found is its owner's.
+$athena->emulator_settings(session_start_seconds => 60);
+for my $is_new (1, 0)
+{
+	my $name = $is_new ? 'degraded' : 'degraded before';
+
+	$athena->value('SELECT athena_calc.start_session(description => $1)', $name) unless $is_new;
+	$athena->clear_log;
+	$db->send($acquire, $name);
+	$athena->wait_for_requests('GetSessionStatus');
+	my ($degraded) = sessions_of($name);
+	$athena->emulator->force_session($degraded->{session_id}, 'DEGRADED', 'no coordinator');
+	$error = $db->finish->{error};
+	is("$error->{sqlstate} $error->{message}", "SP005 session $degraded->{session_id} is DEGRADED: no coordinator", 'a session that is degraded');
+	is(scalar($athena->requests('TerminateSession')), $is_new, $is_new ? 'which was new, is terminated' : 'which was there, is left');
+}
+$athena->emulator_settings(session_start_seconds => 0);
 
 # Whoever waits for the turn of another backend: a timeout, a cancel, the end of the other one
 

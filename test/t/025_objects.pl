@@ -94,6 +94,17 @@ is($athena->value('SELECT athena_calc.s3_put_object($1, content) FROM kept', "$b
 is($athena->value(q{SELECT athena_calc.s3_put_object($1, substr(content, 1, 3)) FROM kept}, "$bucket/slice"),
 	'"' . md5_hex(substr $large, 0, 3) . '"', 'and a slice of it');
 
+# What comes is what S3 has, and S3 has what was sent.
+$athena->clear_log;
+put_text("$bucket/checked", '123456789');
+is(($athena->requests('S3.PutObject'))[0]{headers}{'x-amz-checksum-crc32'}, 'y/Q5Jg==', 'the checksum that everybody knows');
+is(get("$bucket/checked"), '123456789', 'with it the object is read');
+is(($athena->requests('S3.GetObject'))[0]{headers}{'x-amz-checksum-mode'}, 'ENABLED', 'it is asked for');
+$athena->fault(operation => 'S3.GetObject', set_headers => { 'x-amz-checksum-crc32' => 'AAAAAA==' });
+my $damaged = error_of('s3_get_object($1)', "$bucket/checked");
+is("$damaged->{sqlstate} $damaged->{message}",
+	'08P01 S3 GetObject failed: what came of the object is not what S3 has: its CRC32 is y/Q5Jg==, not AAAAAA==', 'another one is an error');
+
 # Other encodings
 
 $athena->query(qq{CREATE DATABASE $_ ENCODING '$_' LOCALE 'C' TEMPLATE template0}) for qw(latin1 sql_ascii euc_jp);
