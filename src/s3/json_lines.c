@@ -396,9 +396,8 @@ json_lines_query(RawStmt *query, const char *text)
 			appendStringInfoString(&wrapper, ", ");
 		if (json_column_is_binary(column->atttypid))
 			appendStringInfo(
-				&wrapper,
-				"pg_catalog.replace(pg_catalog.encode(q.%s, 'base64'), E'\\n', '') AS %s", name,
-				name);
+				&wrapper, "pg_catalog.replace(pg_catalog.encode(q.%s, 'base64'), E'\\n', '') AS %s",
+				name, name);
 		else
 			appendStringInfo(&wrapper, "q.%s", name);
 	}
