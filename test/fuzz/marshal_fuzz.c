@@ -36,6 +36,7 @@ FUZZ_UNREACHABLE(struct varlena *, pg_detoast_datum, struct varlena *datum);
 FUZZ_UNREACHABLE(char *, text_to_cstring, const text *string);
 FUZZ_UNREACHABLE(void, escape_json, StringInfo json, const char *string);
 FUZZ_UNREACHABLE(char *, JsonbToCString, StringInfo out, JsonbContainer *jsonb, int length);
+FUZZ_UNREACHABLE(bool, JsonbExtractScalar, JsonbContainer *jsonb, JsonbValue *value);
 FUZZ_UNREACHABLE(JsonbIterator *, JsonbIteratorInit, JsonbContainer *jsonb);
 FUZZ_UNREACHABLE(JsonbIteratorToken, JsonbIteratorNext, JsonbIterator **iterator, JsonbValue *value,
 				 bool skip);

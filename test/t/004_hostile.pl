@@ -378,7 +378,9 @@ for my $range ('', 'bytes', 'bytes */0', 'bytes 0-', 'bytes -1-5/3', 'bytes 9999
 # Where Athena says the output is
 
 $athena->clear_log;
-for my $uri ('', 'http://127.0.0.1/key', '/etc/passwd', 's3:', 's3://', 's3://bucket', 's3://bucket/', 's3:///key', 's3://a/key',
+ends_with('the output is nowhere', '00000', { body => '{"Result": {"StdOutS3Uri": ""}}' },
+	operation => 'GetCalculationExecution', call => "calculation_stdout('x')");
+for my $uri ('http://127.0.0.1/key', '/etc/passwd', 's3:', 's3://', 's3://bucket', 's3://bucket/', 's3:///key', 's3://a/key',
 	's3://user@host/key', 's3://bucket:80/key', 's3://buc ket/key', 's3://bucket%2f/key', 's3://bück/key',
 	"s3://bucket\\r\\nHost: x/key", 's3://../key', 's3://..', 's3://bucket/' . 'k' x 1025)
 {
