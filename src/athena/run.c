@@ -422,12 +422,11 @@ static void
 expect_to_be_there(FunctionCallInfo fcinfo, const Run *run)
 {
 	if (!SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(fcinfo->flinfo->fn_oid)))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("athena_calc.run was dropped while it ran"),
-				 errdetail("The calculation has ended."),
-				 errhint("Calculation %s in session %s.",
-						 TextDatumGetCString(run->calculation->id.value), run->session_id)));
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("athena_calc.run was dropped while it ran"),
+						errdetail("The calculation has ended."),
+						errhint("Calculation %s in session %s.",
+								TextDatumGetCString(run->calculation->id.value), run->session_id)));
 }
 
 /* CALL run(…, INOUT result calculation_execution) */

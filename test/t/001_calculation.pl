@@ -308,6 +308,8 @@ for my $length (31, 129)
 	is($error->{sqlstate}, '22023', "a token of $length characters");
 	like($error->{hint}, qr/32 to 128/, 'has a hint');
 }
+$error = $athena->query_error(q{SELECT * FROM athena_calc.start_calculation_execution('etl', 'print(1)', client_request_token => 'short')});
+like($error->{hint}, qr/32 to 128/, 'which comes before that for a name in place of an ID');
 $error = $athena->query_error('SELECT athena_calc.get_session($1)', '00000000-0000-4000-8000-000000000000');
 is($error->{hint}, undef, 'no hint where there is no reason for one');
 $error = $athena->query_error(q{SELECT * FROM athena_calc.start_session('sql-only')});

@@ -278,6 +278,9 @@ for my $trouble (
 	like($error->{detail}, $detail, $error->{detail});
 	$athena->clear_faults;
 }
+$athena->fault(operation => 'GetCalculationExecution', body => '{"Status": {"State": "EXPLODED", "CompletionDateTime": 1}}');
+$error = run_error(q{'1', $1}, $session);
+is("$error->{sqlstate} $error->{message}", 'SP001 calculation ended as EXPLODED', 'a state that nobody knows');
 $athena->emulator_settings(results_for => ['COMPLETED']);
 is($athena->query_error(q{DO $$
 BEGIN

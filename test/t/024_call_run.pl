@@ -263,6 +263,21 @@ $error = $athena->query_error("DO \$\$ DECLARE v athena_calc.calculation_executi
 is($error->{sqlstate}, '23503', 'a deferred constraint that fails at its first commit');
 is($athena->requests('StartCalculationExecution'), 0, 'which is before anything is started');
 
+# It holds no lock while it waits, so the extension may be gone when it has ended.
+
+$athena->query('CREATE DATABASE dropped');
+my ($waits, $drops) = map { $athena->connect(dbname => 'dropped') } 1 .. 2;
+$drops->query('CREATE EXTENSION athena_calc');
+$athena->clear_log;
+$waits->send("CALL athena_calc.run('import time; time.sleep(3)', '$session')");
+$athena->wait_for_requests('GetCalculationExecution');
+my ($ran) = $drops->column("SELECT calculation_execution_id FROM athena_calc.list_calculation_executions('$session') ORDER BY submission_date_time DESC LIMIT 1");
+$drops->query('DROP EXTENSION athena_calc');
+$error = $waits->finish->{error};
+is("$error->{sqlstate} $error->{message}", '55000 athena_calc.run was dropped while it ran', 'an extension that is dropped meanwhile');
+is($error->{hint}, "Calculation $ran in session $session.", 'the HINT names what was run');
+$_->close for $waits, $drops;
+
 # Again and again in one backend: nothing grows, nothing is left
 
 $db = $athena->connect;
