@@ -33,15 +33,15 @@ extern void session_start_arguments(NullableDatum *arguments, NullableDatum work
 									NullableDatum description, NullableDatum options);
 
 /*
- * Starts a session with such arguments, and gives its ID; waits while Athena throttles, also for want of DPUs. `sent` as in an AwsCall. Throws
- * SP003 when the time is up, and what Athena refuses.
+ * Starts a session with such arguments, and gives its ID; waits while Athena throttles, also for want of DPUs. `sent` as in an
+ * AwsCall. Throws SP003 when the time is up, and what Athena refuses.
  */
 extern char *session_start(Poll *poll, const NullableDatum *arguments, bool *sent);
 
 /*
  * The ID of a session of that name that can be used, or of a new one. Waits until it is IDLE, unless it is BUSY, or
- * until the time is up; a new one that is degraded is terminated. Only one backend of the cluster at a time looks for a session of a name. Throws what
- * session_wait() throws.
+ * until the time is up; a new one that is degraded is terminated. Only one backend of the cluster at a time looks for a session of
+ * a name. Throws what session_wait() throws.
  */
 extern char *session_acquire(Poll *poll, NullableDatum name, NullableDatum work_group,
 							 NullableDatum options);
