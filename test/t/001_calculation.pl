@@ -287,6 +287,13 @@ for my $tags ('["a"]', '{"a": 1}', '{"a": null}', '{"a": {"b": "c"}}', '"a"')
 		'22023', "tags are an object of texts: $tags");
 }
 
+# JSON's null is as NULL: not sent.
+$athena->clear_log;
+$athena->value(q{SELECT session_id FROM athena_calc.start_session(spark_properties => 'null', tags => 'null')});
+my ($sent) = $athena->requests('StartSession');
+ok(!exists $sent->{members}{Tags}, "JSON's null is not sent");
+ok(!exists $sent->{members}{EngineConfiguration}{SparkProperties}, 'nor in a structure');
+
 # Hints for what goes wrong again and again
 
 my $error = $athena->query_error(q{SELECT * FROM athena_calc.start_calculation_execution('print(1)', $1)}, $session);

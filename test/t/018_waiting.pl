@@ -392,6 +392,14 @@ $db->cancel;
 $db->finish;
 is_gone($db, 'gone after a cancel');
 
+# While its own session is being ended, a run shows how its calculation did.
+$db = $athena->connect;
+$athena->fault(operation => 'TerminateSession', delay => 3);
+$db->send(q{SELECT athena_calc.run_calculation('import time; time.sleep(1)')});
+$athena->wait_until(sub { (see($db)->{state} // '') eq 'COMPLETED' }, 'the last state is seen');
+pass('the state at the last look is shown to the end');
+is($db->finish->{error}, undef, 'the run ends well');
+
 $athena->node->safe_psql('warehouse', 'CREATE EXTENSION athena_calc');
 $db = $athena->connect(dbname => 'warehouse');
 $db->send('SELECT athena_calc.wait_for_session($1)', $starting);
