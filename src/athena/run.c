@@ -214,12 +214,11 @@ start_calculation(Run *run)
 static void
 follow_calculation(Run *run)
 {
-	bool has_ended;
-
 	activity_wait_for(run->started.calculation_id, run->session_id);
 	for (;;)
 	{
-		has_ended = calculations_ask(&run->poll, run->calculation, 1) == 0;
+		bool has_ended = calculations_ask(&run->poll, run->calculation, 1) == 0;
+
 		if (run->calculation->last.error.sqlstate == 0)
 			activity_set_state(calculation_state(run->calculation));
 		if (has_ended)
@@ -270,10 +269,14 @@ raise_failure(Run *run, const char *state)
 	Stderr standard_error = {column_text(run, CALCULATION_STD_ERROR), ""};
 	const char *detail;
 	const char *ended = "failed";
+	int sqlstate = SQLSTATE_FAILED;
 	ErrorData *error;
 
 	if (strcmp(state, "CANCELED") == 0)
+	{
 		ended = "was canceled";
+		sqlstate = SQLSTATE_CANCELED;
+	}
 	else if (strcmp(state, "FAILED") != 0)
 		ended = psprintf("ended as %s", state);
 	if (standard_error.uri[0] == '\0')
@@ -285,7 +288,7 @@ raise_failure(Run *run, const char *state)
 		detail = "Its standard error is empty.";
 	else
 		detail = standard_error.text;
-	ereport(ERROR, (errcode(strcmp(state, "CANCELED") == 0 ? SQLSTATE_CANCELED : SQLSTATE_FAILED),
+	ereport(ERROR, (errcode(sqlstate),
 					errmsg("calculation %s%s%s", ended, reason[0] != '\0' ? ": " : "", reason),
 					errdetail_internal("%s", detail),
 					errhint("Calculation %s in session %s%s%s.", id, run->session_id,

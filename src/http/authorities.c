@@ -257,22 +257,25 @@ authorities_attach(CURL *easy, const char *ca_bundle)
 
 	if (!unreal_directory(path != NULL ? path : "", unreal))
 		return false;
-	if (is_ours &&
-		(curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, ssl_context_callback) != CURLE_OK ||
-		 curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, path) != CURLE_OK))
+	/* A handle may have been told another path before, whose memory is gone. */
+	if (shares_openssl() && (curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION,
+											  is_ours ? ssl_context_callback : NULL) != CURLE_OK ||
+							 curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, path) != CURLE_OK))
 		return false;
 	if (curl_easy_setopt(easy, CURLOPT_CAINFO, is_file && !is_ours ? path : NULL) != CURLE_OK ||
 		curl_easy_setopt(easy, CURLOPT_CAPATH, is_file || is_ours ? unreal : path) != CURLE_OK)
 		return false;
 #if CURL_AT_LEAST_VERSION(7, 77, 0)
-	if ((is_ours || !is_file) && curl_version_info(CURLVERSION_NOW)->version_num >= BLOB_SINCE)
+	if (curl_version_info(CURLVERSION_NOW)->version_num >= BLOB_SINCE)
 	{
 		char text[sizeof(nobody) + sizeof(unreal)];
 		struct curl_blob blob = {text, 0, CURL_BLOB_COPY};
+		bool has_blob = is_ours || !is_file;
 
 		/* What is behind a certificate is a comment, by which the blob is this path's. */
 		blob.len = (size_t) snprintf(text, sizeof(text), "%s%s", nobody, unreal);
-		return curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob) == CURLE_OK;
+		return curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, has_blob ? &blob : NULL) == CURLE_OK ||
+			   !has_blob;
 	}
 #endif
 	return true;

@@ -14,10 +14,12 @@
 
 #define COLUMNS 4
 
-#define OBJECT_HINT "As in 's3://bucket/folder/name.csv'; a key has at most 1024 bytes."
+#define OBJECT_HINT                                                         \
+	"As in 's3://bucket/folder/name.csv'; a key has at most " CppAsString2( \
+		S3_MAX_KEY_BYTES) " bytes."
 #define DELETE_HINT                                                                               \
 	"As in 's3://bucket/folder/name.csv', or 's3://bucket/folder/' for all in it; never a whole " \
-	"bucket. A key has at most 1024 bytes."
+	"bucket. A key has at most " CppAsString2(S3_MAX_KEY_BYTES) " bytes."
 
 /* Between PostgreSQL's times and those that count from 1970. */
 #define EPOCH_US ((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
@@ -70,7 +72,8 @@ athena_calc_s3_list_objects(PG_FUNCTION_ARGS)
 	if (!s3_uri_parse_prefix(text_to_cstring(PG_GETARG_TEXT_PP(0)), &prefix))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("argument \"uri\" is not an S3 URI"),
-						errhint("As in 's3://bucket/folder/'; a key has at most 1024 bytes.")));
+						errhint("As in 's3://bucket/folder/'; a key has at most " CppAsString2(
+							S3_MAX_KEY_BYTES) " bytes.")));
 	sink.bucket = prefix.bucket;
 	max_results = PG_ARGISNULL(1) ? PG_INT64_MAX : PG_GETARG_INT32(1);
 	if (max_results < 1)

@@ -18,7 +18,7 @@ my $authority = $athena->emulator->authority;
 my $stranger = PostgreSQL::Test::Utils::tempdir . '/stranger.pem';
 system_or_bail(qw(openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=stranger -keyout /dev/null -out), $stranger);
 
-# An empty directory, and how an authority is added to it: under the name by which OpenSSL looks for it. Returns the file that was made.
+# Adds an authority to a directory, under the name by which OpenSSL looks for it. Returns the file that was made.
 sub add_to_directory
 {
 	my ($directory, $added) = @_;

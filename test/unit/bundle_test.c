@@ -4,6 +4,7 @@
  */
 #include "http/bundle.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -137,6 +138,21 @@ write_and_free(BIO *text)
 	BIO_free(text);
 }
 
+/* Writes the certificates of these, up to NULL. */
+static void
+write_certificates(const Identity *first, ...)
+{
+	BIO *text = BIO_new(BIO_s_mem());
+	va_list others;
+
+	va_start(others, first);
+	for (const Identity *identity = first; identity != NULL;
+		 identity = va_arg(others, const Identity *))
+		PEM_write_bio_X509(text, identity->certificate);
+	va_end(others);
+	write_and_free(text);
+}
+
 static X509_STORE *
 open_bundle(void)
 {
@@ -215,11 +231,10 @@ test_trust(void)
 	Identity far_server = make_identity("a server further down", &below, 3);
 	Identity old_server = make_identity("an old server", &old, 1);
 	Identity lone_server = make_identity("a server on its own", NULL, 3);
-	BIO *text = BIO_new(BIO_s_mem());
+	BIO *text;
 	X509 *with_trust;
 
-	PEM_write_bio_X509(text, root.certificate);
-	write_and_free(text);
+	write_certificates(&root, (Identity *) NULL);
 	check_verdict(server.certificate, X509_V_OK, "an authority that is in the file");
 	check_verdict(root.certificate, X509_V_OK, "the authority itself");
 	check_verdict(lone_server.certificate, X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT,
@@ -227,24 +242,15 @@ test_trust(void)
 	check_verdict(far_server.certificate, X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
 				  "an authority between that is not there");
 
-	text = BIO_new(BIO_s_mem());
-	PEM_write_bio_X509(text, other.certificate);
-	write_and_free(text);
+	write_certificates(&other, (Identity *) NULL);
 	check_verdict(server.certificate, X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
 				  "an authority that is not in the file");
 
-	text = BIO_new(BIO_s_mem());
-	PEM_write_bio_X509(text, impostor.certificate);
-	write_and_free(text);
+	write_certificates(&impostor, (Identity *) NULL);
 	check_verdict(server.certificate, X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
 				  "one of the same name with another key");
 
-	text = BIO_new(BIO_s_mem());
-	PEM_write_bio_X509(text, impostor.certificate);
-	PEM_write_bio_X509(text, other.certificate);
-	PEM_write_bio_X509(text, root.certificate);
-	PEM_write_bio_X509(text, root.certificate);
-	write_and_free(text);
+	write_certificates(&impostor, &other, &root, &root, (Identity *) NULL);
 	check_verdict(server.certificate, X509_V_OK, "two of the same name, the right one behind");
 
 	text = BIO_new(BIO_s_mem());
@@ -296,13 +302,11 @@ test_again(void)
 	Identity root = make_identity("the root", NULL, 3);
 	Identity server = make_identity("a server", &root, 3);
 	Identity stranger = make_identity("a stranger", NULL, 3);
-	BIO *text = BIO_new(BIO_s_mem());
 	X509_STORE *store;
 	int trusted = 0;
 	int refused = 0;
 
-	PEM_write_bio_X509(text, root.certificate);
-	write_and_free(text);
+	write_certificates(&root, (Identity *) NULL);
 	store = open_bundle();
 	unlink(path);
 	for (int i = 0; i < 10; i++)
@@ -396,14 +400,11 @@ test_memory(void)
 	Identity server = make_identity("a server", &root, 3);
 	Identity stranger = make_identity("a stranger", NULL, 3);
 	Identity unknown = make_identity("an unknown one", NULL, 3);
-	BIO *text = BIO_new(BIO_s_mem());
 	int failures = 0;
 	int wrongly_trusted = 0;
 	int refused;
 
-	PEM_write_bio_X509(text, root.certificate);
-	PEM_write_bio_X509(text, stranger.certificate);
-	write_and_free(text);
+	write_certificates(&root, &stranger, (Identity *) NULL);
 	for (refused = 0;; refused++)
 	{
 		X509_STORE *store;
