@@ -3,6 +3,40 @@
 -- complain if the script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION athena_calc" to load this file. \quit
 
+--
+-- The schema
+--
+
+-- PostgreSQL takes one that is there, whoever it belongs to. Its owner, and who may create in it, could add functions that are
+-- called in place of these, by superusers too.
+SET LOCAL search_path = pg_catalog, pg_temp;
+DO $$
+DECLARE
+	schema pg_catalog.pg_namespace;
+	others oid[];
+	problem text;
+BEGIN
+	SELECT * INTO STRICT schema FROM pg_catalog.pg_namespace WHERE nspname = 'athena_calc';
+	SELECT pg_catalog.array_agg(oid) INTO others FROM pg_catalog.pg_roles WHERE NOT rolsuper;
+	IF schema.nspowner = ANY (others) THEN
+		problem := 'Its owner is no superuser.';
+	ELSIF EXISTS (SELECT FROM pg_catalog.aclexplode(schema.nspacl)
+	              WHERE privilege_type = 'CREATE' AND (grantee = 0 OR grantee = ANY (others))) THEN
+		problem := 'Others than superusers may create in it.';
+	ELSIF EXISTS (SELECT FROM pg_catalog.pg_proc WHERE pronamespace = schema.oid AND proowner = ANY (others)) OR
+	      EXISTS (SELECT FROM pg_catalog.pg_type WHERE typnamespace = schema.oid AND typowner = ANY (others)) OR
+	      EXISTS (SELECT FROM pg_catalog.pg_operator WHERE oprnamespace = schema.oid AND oprowner = ANY (others)) THEN
+		problem := 'Something of others than superusers is in it.';
+	END IF;
+	IF problem IS NOT NULL THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = 'schema "athena_calc" cannot be trusted',
+			DETAIL = problem,
+			HINT = 'Drop or rename it: CREATE EXTENSION makes the schema by itself.';
+	END IF;
+END $$;
+
 -- Every function reaches out to AWS, may wait, may cost money: VOLATILE, PARALLEL UNSAFE, expensive to the
 -- planner, and executable by nobody until it is granted (at the end of this file).
 

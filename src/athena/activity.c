@@ -9,7 +9,9 @@
 
 #include "access/xact.h"
 #include "athena/function.h"
+#include "aws/encoding.h"
 #include "catalog/pg_authid.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "port/atomics.h"
 #include "storage/ipc.h"
@@ -32,6 +34,7 @@ typedef struct Activity
 	Oid database;
 	Oid role;
 	TimestampTz since;
+	/* In UTF-8: who looks may be in a database of another encoding. */
 	char calculation_id[MAX_ID];
 	char session_id[MAX_ID];
 	char state[MAX_STATE];
@@ -40,6 +43,7 @@ typedef struct Activity
 static Activity *activities = NULL;
 static int activity_count = 0;
 static Activity *mine = NULL;
+static SubTransactionId waits_in; /* the subtransaction in which the wait began */
 
 static Size
 memory_size(void)
@@ -116,21 +120,43 @@ end_at_abort(XactEvent event, void *argument)
 		activity_end();
 }
 
+/* One that began later is a part of the wait, which may go on without it. */
 static void
 end_at_subabort(SubXactEvent event, SubTransactionId own, SubTransactionId parent, void *argument)
 {
-	(void) own;
 	(void) parent;
 	(void) argument;
-	if (event == SUBXACT_EVENT_ABORT_SUB)
+	if (event == SUBXACT_EVENT_ABORT_SUB && own <= waits_in)
 		activity_end();
+}
+
+/* The text, or NULL for none, in UTF-8. */
+static const char *
+to_utf8(const char *text)
+{
+	return text != NULL ? encoding_to_utf8(text, strlen(text)) : "";
+}
+
+/* Stores a text, up to the last character that there is room for. */
+static void
+store(char *place, const char *utf8, int size)
+{
+	int length = pg_encoding_mbcliplen(PG_UTF8, utf8, (int) strlen(utf8), size - 1);
+
+	memcpy(place, utf8, length);
+	place[length] = '\0';
 }
 
 void
 activity_wait_for(const char *calculation_id, const char *session_id)
 {
+	const char *calculation;
+	const char *session;
+
 	if (activities == NULL)
 		return;
+	calculation = to_utf8(calculation_id);
+	session = to_utf8(session_id);
 	if (mine == NULL)
 	{
 		int number = backend_number();
@@ -142,13 +168,14 @@ activity_wait_for(const char *calculation_id, const char *session_id)
 		RegisterXactCallback(end_at_abort, NULL);
 		RegisterSubXactCallback(end_at_subabort, NULL);
 	}
+	waits_in = GetCurrentSubTransactionId();
 	begin_change();
 	mine->pid = MyProcPid;
 	mine->database = MyDatabaseId;
 	mine->role = GetUserId();
 	mine->since = GetCurrentTimestamp();
-	strlcpy(mine->calculation_id, calculation_id != NULL ? calculation_id : "", MAX_ID);
-	strlcpy(mine->session_id, session_id != NULL ? session_id : "", MAX_ID);
+	store(mine->calculation_id, calculation, MAX_ID);
+	store(mine->session_id, session, MAX_ID);
 	mine->state[0] = '\0';
 	end_change();
 }
@@ -156,10 +183,13 @@ activity_wait_for(const char *calculation_id, const char *session_id)
 void
 activity_set_state(const char *state)
 {
+	const char *utf8;
+
 	if (mine == NULL || mine->pid == 0)
 		return;
+	utf8 = to_utf8(state);
 	begin_change();
-	strlcpy(mine->state, state, MAX_STATE);
+	store(mine->state, utf8, MAX_STATE);
 	end_change();
 }
 
@@ -185,7 +215,9 @@ static void
 set_text(Datum *values, bool *nulls, int column, const char *value)
 {
 	nulls[column] = value[0] == '\0';
-	values[column] = nulls[column] ? (Datum) 0 : CStringGetTextDatum(value);
+	values[column] = nulls[column]
+						 ? (Datum) 0
+						 : CStringGetTextDatum(encoding_from_bytes(value, strlen(value), NULL));
 }
 
 /* activity() → rows; what others wait for is for those who may see all statistics, as in pg_stat_activity. */

@@ -21,6 +21,7 @@ calculations_wait_for(const Datum *ids, int count)
 
 	for (int i = 0; i < count; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		calculations[i].id.value = ids[i];
 		calculations[i].memory = AllocSetContextCreate(
 			CurrentMemoryContext, "athena_calc calculation", ALLOCSET_SMALL_SIZES);
@@ -118,6 +119,7 @@ calculations_ask(Poll *poll, WaitedCalculation *calculations, int count)
 		WaitedCalculation *calculation = &calculations[i];
 		const AthenaRequest *request = &requests[asked];
 
+		CHECK_FOR_INTERRUPTS();
 		if (calculation->ended)
 			continue;
 		asked++;

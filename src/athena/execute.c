@@ -10,6 +10,7 @@
 #include "aws/json.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "settings.h"
 #include "utils/builtins.h"
 
@@ -473,6 +474,7 @@ athena_request(const AwsConfig *config, AthenaRequest *requests, int count)
 	{
 		AthenaRequest *request = &requests[i];
 
+		CHECK_FOR_INTERRUPTS();
 		if (i == 0 || request->operation != requests[i - 1].operation)
 		{
 			target = palloc(sizeof(AthenaTarget));
@@ -557,6 +559,7 @@ athena_execute_batch(const AthenaOperation *operation, const Datum *ids, int cou
 		Datum values[ATHENA_MAX_COLUMNS];
 		bool nulls[ATHENA_MAX_COLUMNS];
 
+		CHECK_FOR_INTERRUPTS();
 		athena_batch_row(&requests[i], values, nulls);
 		row(values, nulls, context);
 	}

@@ -7,6 +7,7 @@
 #include "athena/activity.h"
 #include "athena/function.h"
 #include "aws/encoding.h"
+#include "aws/resolve.h"
 #include "common/hashfn.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -264,76 +265,152 @@ consider(Datum *values, bool *nulls, void *context)
 	}
 }
 
+/* Asks for a session once. Its ID; NULL, with the request's error, where it is worth asking again. */
+static char *
+try_to_start(Poll *poll, AthenaRequest *request)
+{
+	poll_request(poll, request, 1);
+	if (request->error.sqlstate == 0)
+		return TextDatumGetCString(request->values[0]);
+	if (!poll_forgives(poll, &request->error))
+		athena_request_raise(request);
+	return NULL;
+}
+
+/* Pauses behind a start that is worth another try. `reported` is as in poll_report(). */
+static void
+pause_before_start(Poll *poll, const AthenaRequest *request, const char **reported)
+{
+	if (*reported == NULL)
+		activity_wait_for(NULL, NULL);
+	poll_report("session", "not started", reported, request->error.message);
+	if (!poll_pause(poll))
+		poll_raise_timed_out(psprintf("no session could be started: %s", request->error.message));
+}
+
 char *
 session_start(Poll *poll, const NullableDatum *arguments, bool *sent)
 {
 	AthenaRequest request = {
 		.operation = &operation_start_session, .arguments = arguments, .sent = sent};
 	const char *reported = NULL;
+	char *id;
 
-	for (;;)
-	{
-		poll_request(poll, &request, 1);
-		if (request.error.sqlstate == 0)
-			return TextDatumGetCString(request.values[0]);
-		if (!poll_forgives(poll, &request.error))
-			athena_request_raise(&request);
-		if (reported == NULL)
-			activity_wait_for(NULL, NULL);
-		poll_report("session", "not started", &reported, request.error.message);
-		if (!poll_pause(poll))
-			poll_raise_timed_out(
-				psprintf("no session could be started: %s", request.error.message));
-	}
+	while ((id = try_to_start(poll, &request)) == NULL)
+		pause_before_start(poll, &request, &reported);
+	return id;
 }
 
-/* Waits its turn for what only one backend of the cluster may do at a time. False when the time is up. */
-static bool
-lock(Poll *poll, LOCKTAG *tag)
+/* Waits its turn for what only one backend of the cluster may do at a time. */
+static void
+lock(Poll *poll, LOCKTAG *tag, const char *name)
 {
+	bool has_waited = false;
+
 	while (LockAcquire(tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
 	{
+		if (!has_waited)
+			activity_wait_for(NULL, NULL);
+		has_waited = true;
 		if (!poll_pause(poll))
-			return false;
+			poll_raise_timed_out(psprintf("another backend looks for session \"%s\"", name));
 	}
-	poll_hasten(poll);
-	return true;
+	if (has_waited)
+		poll_hasten(poll);
 }
 
-/* A session of that name, started where there is none. */
-typedef struct FoundSession
+/* The way to a session of a name: what it is looked for and started with, and what came of it. */
+typedef struct Acquisition
 {
+	const char *name;
+	const NullableDatum *start; /* the arguments of StartSession */
+	NullableDatum list[3];      /* those of ListSessions */
+	AthenaRequest last;         /* that has brought no session yet */
+	bool was_sent;              /* whether a session may have been started by it all the same */
+	const char *reported;       /* as in poll_report() */
+
 	char *id;
-	bool is_starting; /* it may have to be waited for */
 	bool is_new;
-} FoundSession;
+	bool is_starting; /* it may have to be waited for */
+} Acquisition;
 
+/* Looks for the session once, and starts it where there is none. */
 static void
-find_or_start(Poll *poll, const char *name, NullableDatum *arguments, FoundSession *found)
+find_or_start(Poll *poll, Acquisition *session)
 {
-	NullableDatum list[] = {
-		arguments[START_SESSION_WORK_GROUP], {.isnull = true}, {.isnull = true}};
-	Candidate best = {.name = name, .context = CurrentMemoryContext};
-	AthenaRequest last;
+	Candidate best = {.name = session->name, .context = CurrentMemoryContext};
 
-	while (!poll_list(poll, &operation_find_session, list, consider, &best, &last))
+	if (!poll_list(poll, &operation_find_session, session->list, consider, &best, &session->last))
 	{
-		if (!poll_forgives(poll, &last.error) || !poll_pause(poll))
-			athena_request_raise(&last);
-		best.id = NULL;
+		if (!poll_forgives(poll, &session->last.error))
+			athena_request_raise(&session->last);
+		return;
 	}
-	found->id = best.id != NULL ? best.id : session_start(poll, arguments, NULL);
-	found->is_new = best.id == NULL;
-	found->is_starting = found->is_new || strncmp(useful_states[best.rank], "CREAT", 5) == 0;
+	session->id = best.id;
+	session->is_new = best.id == NULL;
+	session->is_starting = session->is_new || strncmp(useful_states[best.rank], "CREAT", 5) == 0;
+	if (!session->is_new)
+		return;
+	session->last = (AthenaRequest){.operation = &operation_start_session,
+									.arguments = session->start,
+									.sent = &session->was_sent};
+	while ((session->id = try_to_start(poll, &session->last)) == NULL && session->was_sent)
+		pause_before_start(poll, &session->last, &session->reported);
+}
+
+/* Pauses before the session is looked for again. */
+static void
+pause_before_search(Poll *poll, Acquisition *session)
+{
+	if (session->last.operation == &operation_start_session)
+		pause_before_start(poll, &session->last, &session->reported);
+	else if (!poll_pause(poll))
+		athena_request_raise(&session->last);
 }
 
 /* The same in each database, whatever its encoding. */
 static uint32
-hash_name(const char *name)
+hash_text(uint32 before, const char *text)
 {
-	const char *utf8 = encoding_to_utf8(name, strlen(name));
+	const char *utf8 = encoding_to_utf8(text, strlen(text));
 
-	return hash_bytes((const unsigned char *) utf8, (int) strlen(utf8));
+	return hash_combine(before, hash_bytes((const unsigned char *) utf8, (int) strlen(utf8)));
+}
+
+/* Looks for the session, and starts it, while nobody else does: two would start two. */
+static void
+find_or_start_alone(Poll *poll, LOCKTAG *tag, Acquisition *session)
+{
+	lock(poll, tag, session->name);
+	PG_TRY();
+	{
+		find_or_start(poll, session);
+	}
+	PG_FINALLY();
+	{
+		LockRelease(tag, ExclusiveLock, true);
+	}
+	PG_END_TRY();
+}
+
+/*
+ * The lock is of the whole cluster, whatever the database, and of all accounts: one has many keys, so nobody knows which it is. That
+ * is why it is given up while this one pauses and has no session under way. Trouble with one account keeps nobody from another.
+ */
+static void
+acquire(Poll *poll, const char *work_group, Acquisition *session)
+{
+	LOCKTAG tag;
+	uint32 hash = hash_text(0, aws_resolve_region(&poll->config, NULL));
+
+	hash = hash_text(hash_text(hash, work_group), session->name);
+	SET_LOCKTAG_ADVISORY(tag, InvalidOid, LOCK_CLASS, hash, 2);
+	find_or_start_alone(poll, &tag, session);
+	while (session->id == NULL)
+	{
+		pause_before_search(poll, session);
+		find_or_start_alone(poll, &tag, session);
+	}
 }
 
 char *
@@ -342,8 +419,7 @@ session_acquire(Poll *poll, NullableDatum name, NullableDatum work_group, Nullab
 	NullableDatum arguments[START_SESSION_ARGUMENTS];
 	const char *group;
 	char *name_text;
-	FoundSession *found = palloc(sizeof(FoundSession));
-	LOCKTAG tag;
+	Acquisition *session = palloc0(sizeof(Acquisition));
 
 	if (name.isnull)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -356,40 +432,30 @@ session_acquire(Poll *poll, NullableDatum name, NullableDatum work_group, Nullab
 	group = arguments[START_SESSION_WORK_GROUP].isnull
 				? poll->config.values[AWS_OPTION_WORK_GROUP]
 				: TextDatumGetCString(arguments[START_SESSION_WORK_GROUP].value);
-
-	/* The lock is of the whole cluster, whatever the database. */
-	SET_LOCKTAG_ADVISORY(tag, InvalidOid, LOCK_CLASS, hash_name(group) ^ hash_name(name_text), 2);
-	if (!lock(poll, &tag))
-		poll_raise_timed_out(psprintf("another backend looks for session \"%s\"", name_text));
-	PG_TRY();
+	session->name = name_text;
+	session->start = arguments;
+	session->list[0] = arguments[START_SESSION_WORK_GROUP];
+	session->list[1].isnull = session->list[2].isnull = true;
+	acquire(poll, group, session);
+	if (session->is_starting)
 	{
-		find_or_start(poll, name_text, arguments, found);
-	}
-	PG_FINALLY();
-	{
-		LockRelease(&tag, ExclusiveLock, true);
-	}
-	PG_END_TRY();
-
-	if (found->is_starting)
-	{
-		NullableDatum id = {.value = CStringGetTextDatum(found->id)};
+		NullableDatum id = {.value = CStringGetTextDatum(session->id)};
 		SessionRow row;
 
 		if (!wait_until_idle(poll, id.value, &row))
 		{
 			/* Nobody would take it, or know it: it would cost until its idle time-out. */
-			if (found->is_new && strcmp(row.state, "DEGRADED") == 0)
+			if (session->is_new && strcmp(row.state, "DEGRADED") == 0)
 			{
 				AthenaRequest request = {.operation = &operation_terminate_session,
 										 .arguments = &id};
 
 				poll_request(poll, &request, 1);
 			}
-			raise_ended(found->id, &row);
+			raise_ended(session->id, &row);
 		}
 	}
-	return found->id;
+	return session->id;
 }
 
 static void

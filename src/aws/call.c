@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "settings.h"
 #include "version.h"
 
@@ -346,6 +347,18 @@ may_have_happened(const AwsCall *call, const HttpResponse *response)
 	}
 }
 
+/* Takes out of an error what it repeats of the request that nobody shall see. */
+static void
+conceal_secrets(AwsCall *call)
+{
+	MemoryContext before = MemoryContextSwitchTo(memory_of(call));
+
+	if (call->credentials != NULL)
+		aws_error_conceal(&call->error, call->credentials->session_token);
+	aws_error_conceal(&call->error, call->secret);
+	MemoryContextSwitchTo(before);
+}
+
 static int64
 finish(HttpExchange *exchange, const HttpResponse *response, void *context)
 {
@@ -365,6 +378,7 @@ finish(HttpExchange *exchange, const HttpResponse *response, void *context)
 
 		aws_error_read(&call->error, call->service, response);
 		MemoryContextSwitchTo(before);
+		conceal_secrets(call);
 		call->uncertain = call->uncertain || may_have_happened(call, response);
 		if (call->sent != NULL && !call->uncertain)
 			*call->sent = call->was_sent;
@@ -381,6 +395,8 @@ finish(HttpExchange *exchange, const HttpResponse *response, void *context)
 		}
 	}
 	run->answer(call, response, run->context);
+	/* It may have found an error in an answer of 200. */
+	conceal_secrets(call);
 	return HTTP_DONE;
 }
 
@@ -427,7 +443,10 @@ aws_call_send(AwsCall **calls, int count, AwsAnswer answer, void *context)
 	HttpCaller caller = {prepare, finish, &run};
 
 	for (int i = 0; i < count; i++)
+	{
+		CHECK_FOR_INTERRUPTS(); /* to hash and address thousands takes time */
 		begin(calls[i]);
+	}
 	/* An exchange is a call's first member. */
 	if (count > 0)
 		http_run((HttpExchange **) calls, count, setting_max_concurrency, &caller);

@@ -323,6 +323,8 @@ begin(AwsError *error, const HttpResponse *response)
 static void
 conclude(AwsError *error, const AwsService *service, const HttpResponse *response)
 {
+	const char *signature;
+
 	error->from_service = error->exception != NULL;
 
 	/* Without a name, only a status that speaks for itself is an error of the service. */
@@ -336,6 +338,11 @@ conclude(AwsError *error, const AwsService *service, const HttpResponse *respons
 		if (error->message != NULL &&
 			error->sqlstate == ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION)
 			error->message = pnstrdup(error->message, strcspn(error->message, "\r\n"));
+		/* A gateway may repeat the request's headers. What follows in the line is no loss. */
+		if (error->message != NULL && (signature = strstr(error->message, "Signature=")) != NULL)
+			error->message =
+				psprintf("%.*s********", (int) (strchr(signature, '=') + 1 - error->message),
+						 error->message);
 		if (error->message == NULL)
 			error->message = error->exception != NULL
 								 ? error->exception
@@ -385,6 +392,26 @@ aws_error_name(AwsError *error, const AwsService *service, const HttpResponse *r
 	begin(error, response);
 	take_name(error, exception, message);
 	conclude(error, service, response);
+}
+
+void
+aws_error_conceal(AwsError *error, const char *secret)
+{
+	const char *rest = error->message;
+	const char *place;
+	StringInfoData out;
+
+	if (rest == NULL || secret == NULL || secret[0] == '\0' || strstr(rest, secret) == NULL)
+		return;
+	initStringInfo(&out);
+	while ((place = strstr(rest, secret)) != NULL)
+	{
+		appendBinaryStringInfo(&out, rest, (int) (place - rest));
+		appendStringInfoString(&out, "********");
+		rest = place + strlen(secret);
+	}
+	appendStringInfoString(&out, rest);
+	error->message = out.data;
 }
 
 static const char *

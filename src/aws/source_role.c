@@ -168,6 +168,7 @@ assume(const AwsConfig *config, const char *operation, const SourceRole *role,
 	call.body = form.data;
 	call.body_length = form.len;
 	call.credentials = credentials;
+	call.secret = token;
 	done = source_call(&call, read_answer, &answer);
 	explicit_bzero(form.data, form.len);
 	if (!done)
@@ -182,6 +183,18 @@ source_role_assume(const AwsConfig *config, const SourceRole *role, const FoundC
 									base->session_token};
 
 	assume(config, "AssumeRole", role, &credentials, NULL, found);
+}
+
+/* A token is sent to STS: a file that is none stays here. */
+static bool
+is_token(const char *text, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+	{
+		if (text[i] <= ' ' || text[i] > '~')
+			return false;
+	}
+	return length > 0;
 }
 
 void
@@ -202,9 +215,10 @@ source_web_identity_fetch(const AwsConfig *config, const SourceRole *role, const
 						errhint("Set athena_calc.role_arn, or AWS_ROLE_ARN where the server is "
 								"started.")));
 	token = source_read_file(token_file, "web identity token file", &length);
-	if (length == 0 || strlen(token) != length)
+	if (!is_token(token, length))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
-						errmsg("the web identity token file \"%s\" has no token", token_file)));
+						errmsg("the web identity token file \"%s\" has no token", token_file),
+						errdetail("A token is one line of printable ASCII without spaces.")));
 	assume(config, "AssumeRoleWithWebIdentity", role, NULL, token, found);
 	source_wipe(token);
 }

@@ -278,6 +278,21 @@ has_body(const HttpRequest *request)
 	return strcmp(request->method, "GET") != 0 && !is_head(request);
 }
 
+/* A line break in a header would be the end of it, and what follows it another header, or another request. */
+static void
+refuse_line_breaks(const HttpRequest *request)
+{
+	for (int i = 0; i < request->header_count; i++)
+	{
+		const char *value = request->headers[i].value;
+
+		if (value != NULL && strpbrk(value, "\r\n") != NULL)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("the header \"%s\" of a request would have a line break",
+								   request->headers[i].name)));
+	}
+}
+
 static bool
 add_headers(HttpTransfer *transfer, const HttpRequest *request)
 {
@@ -338,6 +353,7 @@ transfer_set_request(HttpTransfer *transfer, const HttpRequest *request, HttpSha
 	CURL *easy = transfer->easy;
 	bool set;
 
+	refuse_line_breaks(request);
 	transfer->error[0] = '\0';
 	set_limits(transfer, request);
 	if (sharing != transfer->sharing)

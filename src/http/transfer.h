@@ -63,7 +63,10 @@ typedef struct HttpTransfer
 /* A new transfer, in memory of the backend's life. Throws 53200. */
 extern HttpTransfer *transfer_create(void);
 
-/* Prepares the easy handle for a request. Throws 53200, with nothing left to clean up but the transfer. */
+/*
+ * Prepares the easy handle for a request. Throws 53200, and 22023 for a header with a line break in it, with nothing left to clean up
+ * but the transfer.
+ */
 extern void transfer_set_request(HttpTransfer *transfer, const HttpRequest *request,
 								 HttpSharing sharing);
 

@@ -30,7 +30,7 @@ typedef struct CopyFromS3
 	struct CopyFromS3 *outer;
 	S3Uri uri;
 	bool is_folder;
-	MemoryContext memory; /* of the objects */
+	S3Kept kept; /* of a list: the objects' strings */
 	S3Object *objects;
 	int object_count;
 	int object_capacity;
@@ -45,6 +45,7 @@ typedef struct CopyFromS3
 	S3Reader *reader;
 	const S3Object *object; /* that is read */
 	ByteSource *source;     /* what COPY gets of it */
+	bool is_read;           /* at this moment */
 	bool has_begun;         /* something was read of it */
 	bool has_ended;
 	uint64 rows; /* copied */
@@ -56,8 +57,11 @@ static CopyFromS3 *innermost = NULL;
 static size_t
 read_source(CopyFromS3 *copy, char *buffer, size_t size)
 {
-	size_t length = copy->has_ended ? 0 : copy->source->read(copy->source, buffer, size);
+	size_t length;
 
+	copy->is_read = true;
+	length = copy->has_ended ? 0 : copy->source->read(copy->source, buffer, size);
+	copy->is_read = false;
 	copy->has_begun = true;
 	copy->has_ended = length == 0;
 	return length;
@@ -69,6 +73,7 @@ feed_copy(void *buffer, int least, int most)
 {
 	int length = 0;
 
+	copy_option_check_settings(&innermost->options);
 	while (length < least)
 	{
 		int more = (int) read_source(innermost, (char *) buffer + length, (size_t) (most - length));
@@ -86,7 +91,9 @@ name_object(void *context)
 {
 	CopyFromS3 *copy = context;
 
-	if (!copy->has_begun && !copy->is_folder && geterrcode() == ERRCODE_UNDEFINED_OBJECT)
+	/* What user code raises has hints of its own. */
+	if (copy->is_read && !copy->has_begun && !copy->is_folder &&
+		geterrcode() == ERRCODE_UNDEFINED_OBJECT)
 		errhint("Check the names. Where it is a folder, the URI ends with \"/\".");
 	errcontext("object \"s3://%s/%s\"", copy->uri.bucket, copy->object->key);
 }
@@ -114,9 +121,10 @@ collect_object(const S3Listed *listed, void *context)
 	copy->is_empty = false;
 	if (s3_is_data(listed, &copy->uri))
 	{
-		MemoryContext before = MemoryContextSwitchTo(copy->memory);
+		MemoryContext before = MemoryContextSwitchTo(copy->kept.memory);
 
-		add_object(copy, pstrdup(listed->key), listed->etag != NULL ? pstrdup(listed->etag) : NULL,
+		add_object(copy, s3_keep(&copy->kept, listed->key),
+				   listed->etag != NULL ? s3_keep(&copy->kept, listed->etag) : NULL,
 				   Max(listed->size, 0));
 		MemoryContextSwitchTo(before);
 	}
@@ -132,7 +140,7 @@ find_objects(CopyFromS3 *copy)
 		return;
 	}
 	copy->is_empty = true;
-	copy->memory = CurrentMemoryContext;
+	copy->kept.memory = CurrentMemoryContext;
 	s3_list(&copy->uri, collect_object, copy);
 	if (copy->is_empty)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),

@@ -11,6 +11,7 @@
 #include "nodes/parsenodes.h"
 #include "nodes/value.h"
 #include "utils/builtins.h"
+#include "utils/bytea.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/numeric.h"
@@ -249,7 +250,7 @@ copy_option_read(const char *format, Jsonb *options, bool is_from, const CopyOpt
 	Reading reading = {.own = own, .own_count = own_count, .result = result};
 	const char *copy_format;
 
-	*result = (CopyOptions){.format = read_format(format), .encoding = PG_UTF8};
+	*result = (CopyOptions){.format = read_format(format), .is_from = is_from, .encoding = PG_UTF8};
 	copy_format =
 		format_names[result->format == COPY_OPTION_JSON ? COPY_OPTION_TEXT : result->format];
 	add_copy_option(result, "format", (Node *) makeString(pstrdup(copy_format)));
@@ -274,11 +275,27 @@ copy_option_enter_settings(const CopyOptions *options)
 	if (options->format == COPY_OPTION_BINARY && pg_get_client_encoding() != options->encoding)
 		(void) set_config_option("client_encoding", pg_encoding_to_char(options->encoding),
 								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	/* Binary values within arrays and rows are in this form, which no base64 looks like. */
-	if (options->format == COPY_OPTION_JSON)
+	/* Binary values within arrays and rows are written in this form, which no base64 looks like. What is read may have either. */
+	if (options->format == COPY_OPTION_JSON && !options->is_from)
 		(void) set_config_option("bytea_output", "hex", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
 								 true, 0, false);
 	return level;
+}
+
+void
+copy_option_check_settings(const CopyOptions *options)
+{
+	const char *changed = NULL;
+
+	if (options->format == COPY_OPTION_BINARY && pg_get_client_encoding() != options->encoding)
+		changed = "client_encoding";
+	else if (options->format == COPY_OPTION_JSON && !options->is_from &&
+			 bytea_output != BYTEA_OUTPUT_HEX)
+		changed = "bytea_output";
+	if (changed != NULL)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("\"%s\" was changed while rows were copied", changed),
+						errdetail("The format %s depends on it.", format_names[options->format])));
 }
 
 void

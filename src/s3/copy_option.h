@@ -44,6 +44,7 @@ typedef struct CopyOption
 typedef struct CopyOptions
 {
 	CopyOptionFormat format;
+	bool is_from; /* into a table */
 	List *copy;   /* of DefElem, for COPY; its format is text where ours is JSON */
 	int encoding; /* of the objects' text: PG_UTF8 unless given */
 } CopyOptions;
@@ -62,5 +63,8 @@ extern void copy_option_read(const char *format, Jsonb *options, bool is_from,
  */
 extern int copy_option_enter_settings(const CopyOptions *options);
 extern void copy_option_leave_settings(int level);
+
+/* Throws 55000 where the query, a trigger or a function has changed one of them: no two rows shall be of different kinds. */
+extern void copy_option_check_settings(const CopyOptions *options);
 
 #endif

@@ -256,6 +256,7 @@ take(const char *bytes, int length, void *context)
 {
 	CopyTo *to = context;
 
+	copy_option_check_settings(&to->options);
 	if (to->options.format == COPY_OPTION_BINARY)
 	{
 		if (to->expects_header)

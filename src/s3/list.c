@@ -19,6 +19,12 @@
 /* What S3 puts on a page unless it is asked for less. */
 #define PAGE_OBJECTS 1000
 
+/* A server that goes on giving pages without an object on them is not listing anything. */
+#define MAX_EMPTY_PAGES 1000
+
+/* What is kept of a list at the most: some two million keys. */
+#define MAX_KEPT_BYTES (256 * 1024 * 1024)
+
 /* The parts of an object that are wanted, in the order in which they are collected. */
 enum
 {
@@ -154,6 +160,9 @@ read_object(const ListPage *page, const char *const *fields, bool is_encoded, S3
 			return "has a time that is none";
 		object->last_modified = time;
 	}
+	/* It becomes a header of the requests for the object. */
+	if (strpbrk(etag, "\r\n") != NULL)
+		return "has an ETag of two lines";
 	object->etag = etag[0] != '\0' ? encoding_from_bytes(etag, strlen(etag), NULL) : NULL;
 	return NULL;
 }
@@ -295,6 +304,7 @@ list(const Asking *asking, const S3Uri *uri, int64 max_results, S3ListRow row, v
 		AllocSetContextCreate(before, "athena_calc page", ALLOCSET_DEFAULT_SIZES);
 	const char *prefix = encoding_to_utf8(uri->key, strlen(uri->key));
 	char *token = NULL;
+	int empty_pages = 0;
 
 	do
 	{
@@ -303,6 +313,13 @@ list(const Asking *asking, const S3Uri *uri, int64 max_results, S3ListRow row, v
 
 		MemoryContextSwitchTo(page_context);
 		page = get_page(asking, uri->bucket, prefix, max_results, token);
+		empty_pages = page->count > 0 ? 0 : empty_pages + 1;
+		if (empty_pages == MAX_EMPTY_PAGES && page->next != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROTOCOL_VIOLATION),
+					 errmsg("S3 ListObjectsV2 failed: %d pages in a row have no object, and name "
+							"another page",
+							MAX_EMPTY_PAGES)));
 		for (int i = 0; i < page->count && max_results > 0; i++, max_results--)
 		{
 			if (!row(&page->objects[i], context))
@@ -411,10 +428,23 @@ s3_is_data(const S3Listed *object, const S3Uri *folder)
 	return object->size != 0 && !is_marker(object->key + strlen(folder->key));
 }
 
+char *
+s3_keep(S3Kept *kept, const char *text)
+{
+	kept->bytes += strlen(text) + 1;
+	if (kept->bytes > MAX_KEPT_BYTES)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("the list has more than %d MB of keys, which are too many to be kept",
+						MAX_KEPT_BYTES / (1024 * 1024)),
+				 errhint("Take one folder of it after the other.")));
+	return MemoryContextStrdup(kept->memory, text);
+}
+
 void
 s3_keys_init(S3Keys *keys)
 {
-	keys->memory = CurrentMemoryContext;
+	keys->kept = (S3Kept){.memory = CurrentMemoryContext};
 	keys->count = 0;
 	keys->capacity = 64;
 	keys->keys = palloc(sizeof(char *) * keys->capacity);
@@ -428,5 +458,5 @@ s3_keys_add(S3Keys *keys, const char *key)
 		keys->capacity *= 2;
 		keys->keys = repalloc_huge(keys->keys, sizeof(char *) * (Size) keys->capacity);
 	}
-	keys->keys[keys->count++] = MemoryContextStrdup(keys->memory, key);
+	keys->keys[keys->count++] = s3_keep(&keys->kept, key);
 }

@@ -27,8 +27,8 @@ typedef bool (*S3ListRow)(const S3Listed *object, void *context);
 
 /*
  * Lists the objects whose keys begin with the URI's, in the order of their keys' UTF-8, page after page. Raises by the table of
- * errors: 08P01 also where a page names anything else, before an object of it is handed over; 22P05 for a key that cannot
- * be written in the database's encoding.
+ * errors: 08P01 also where a page names anything else, before an object of it is handed over, and where empty pages have no end;
+ * 22P05 for a key that cannot be written in the database's encoding.
  */
 extern void s3_list(const S3Uri *prefix, S3ListRow row, void *context);
 
@@ -42,10 +42,20 @@ extern void s3_list_first(const S3Uri *prefix, int64 max_results, S3ListRow row,
  */
 extern bool s3_is_data(const S3Listed *object, const S3Uri *folder);
 
+/* What is kept of a list. Zeroed but for the memory at the beginning. */
+typedef struct S3Kept
+{
+	MemoryContext memory;
+	size_t bytes;
+} S3Kept;
+
+/* Keeps a copy of a text. Throws 54000 where a list has no end, or one that is too far. */
+extern char *s3_keep(S3Kept *kept, const char *text);
+
 /* Keys of a list, where all of them must be known before anything is done with them. */
 typedef struct S3Keys
 {
-	MemoryContext memory; /* where they and the array are */
+	S3Kept kept; /* its memory is also that of the array */
 	char **keys;
 	int64 count;
 	int64 capacity;
