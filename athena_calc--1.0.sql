@@ -541,7 +541,7 @@ RETURNS bigint
 AS 'MODULE_PATHNAME', 'athena_calc_copy_to_s3'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION athena_calc.copy_to_s3(text, text, text, jsonb) IS
-	'Writes the rows of a query to an object, or to the objects of a folder, and tells how many rows. It is a folder with a / at the end of the URI. The format is csv, text, binary or json (JSON Lines). The query runs with the rights of the caller. Options are those of COPY TO, overwrite, compression and max_object_size. Nothing is visible until all is written; it is not undone by ROLLBACK.';
+	'Writes the rows of a query to an object, or to the objects of a folder, and tells how many rows. It is a folder with a / at the end of the URI. The format is csv, text, binary or json (JSON Lines). The query runs with the rights of the caller. Options are those of COPY TO, dialect, overwrite, compression and max_object_size. Nothing is visible until all is written; it is not undone by ROLLBACK.';
 
 --
 -- Between tables and S3
@@ -558,7 +558,7 @@ RETURNS bigint
 AS 'MODULE_PATHNAME', 'athena_calc_copy_from_s3'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION athena_calc.copy_from_s3(regclass, text, text[], text, jsonb) IS
-	'Copies an object, or every data object under a folder, into a table, and tells how many rows. It is a folder with a / at the end of the URI. Each object is read by a COPY FROM of its own: all rows of all of them, or none. The format is csv, text, binary or json (JSON Lines); options are those of COPY FROM by name. https://www.postgresql.org/docs/current/sql-copy.html';
+	'Copies an object, or every data object under a folder, into a table, and tells how many rows. It is a folder with a / at the end of the URI. Each object is read by a COPY FROM of its own: all rows of all of them, or none. The format is csv, text, binary or json (JSON Lines); options are those of COPY FROM by name, dialect and ignore_unknown. https://www.postgresql.org/docs/current/sql-copy.html';
 
 --
 -- Accounts, and what is wrong with a set-up

@@ -363,8 +363,12 @@ static void
 pause_before_search(Poll *poll, Acquisition *session)
 {
 	if (session->last.operation == &operation_start_session)
+	{
 		pause_before_start(poll, &session->last, &session->reported);
-	else if (!poll_pause(poll))
+		return;
+	}
+	activity_wait_for(NULL, NULL);
+	if (!poll_pause(poll))
 		athena_request_raise(&session->last);
 }
 

@@ -48,7 +48,8 @@ read_format(const char *name)
 		return COPY_OPTION_CSV;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("there is no format \"%s\"", name),
-			 errhint("The formats are csv, text, binary and json.")));
+			 errhint("The formats are csv, text, binary and json. Others, as Parquet, only Spark "
+					 "reads and writes.")));
 }
 
 pg_noreturn static void

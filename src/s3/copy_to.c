@@ -14,6 +14,7 @@
 #include "parser/parser.h"
 #include "s3/copy_option.h"
 #include "s3/deflate.h"
+#include "s3/inflate.h"
 #include "s3/json_lines.h"
 #include "s3/list.h"
 #include "s3/object.h"
@@ -453,15 +454,14 @@ ends_with(const char *text, const char *end)
 	return length >= strlen(end) && strcmp(text + length - strlen(end), end) == 0;
 }
 
-/* Endings by which Hadoop and others take an object for compressed, of ways that are not written here. */
-static const char *const other_compressions[] = {".bz2", ".deflate", ".lz4", ".snappy", ".zst"};
-
 /* Readers go by the name: what ends in .gz is compressed, and nothing else is. */
 static bool
 read_compression(const CopyTo *to, const char *compression)
 {
 	bool gzip = compression != NULL && strcmp(compression, "gzip") == 0;
 	bool named = !to->folder && ends_with(to->uri.key, ".gz");
+	const char *other =
+		ends_with(to->uri.key, ".zst") ? ".zst" : inflate_unknown_ending(to->uri.key);
 
 	if (compression != NULL && !gzip && strcmp(compression, "none") != 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -471,15 +471,12 @@ read_compression(const CopyTo *to, const char *compression)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"compression\" does not go with the name of the object"),
 				 errhint("Readers go by the name: with gzip, and only then, it ends in \".gz\".")));
-	for (int i = 0; i < (int) lengthof(other_compressions); i++)
-	{
-		if (!to->folder && ends_with(to->uri.key, other_compressions[i]))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("an object is not written as its name says, which ends in \"%s\"",
-							other_compressions[i]),
-					 errhint("With gzip, and only then, it ends in \".gz\".")));
-	}
+	/* A folder's name ends in a slash. */
+	if (other != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("an object is not written as its name says, which ends in \"%s\"",
+							   other),
+						errhint("With gzip, and only then, it ends in \".gz\".")));
 	return gzip || named;
 }
 

@@ -236,6 +236,31 @@ open_zstd(Inflater *inflater)
 	inflater->step = step_zstd;
 }
 
+const char *
+inflate_unknown_ending(const char *name)
+{
+	static const char *const endings[] = {".bz2", ".deflate", ".lz4", ".snappy"};
+
+	for (int i = 0; i < (int) lengthof(endings); i++)
+	{
+		if (has_suffix(name, endings[i]))
+			return endings[i];
+	}
+	return NULL;
+}
+
+static void
+refuse_unknown_compression(const Inflater *inflater)
+{
+	const char *ending = inflate_unknown_ending(inflater->name);
+
+	if (ending != NULL)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("an object whose name ends in \"%s\" is not read", ending),
+						errhint("What is compressed with gzip or zstd is, and what is not "
+								"compressed.")));
+}
+
 /* What Spark writes unless told otherwise would be read as text, and not be understood. */
 static void
 refuse_columnar(const Inflater *inflater)
@@ -282,6 +307,7 @@ read_first(ByteSource *source, char *buffer, size_t size)
 	else
 	{
 		refuse_columnar(inflater);
+		refuse_unknown_compression(inflater);
 		source->read = read_plain;
 		return read_plain(source, buffer, size);
 	}

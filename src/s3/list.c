@@ -13,6 +13,7 @@
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "s3/answer.h"
+#include "settings.h"
 
 #define HTTP_STATUS_FORBIDDEN 403
 
@@ -22,8 +23,8 @@
 /* A server that goes on giving pages without an object on them is not listing anything. */
 #define MAX_EMPTY_PAGES 1000
 
-/* What is kept of a list at the most: some two million keys. */
-#define MAX_KEPT_BYTES (256 * 1024 * 1024)
+/* What is kept of a list at the most, in answers of the largest size: by default some two million keys. */
+#define MAX_KEPT_ANSWERS 16
 
 /* The parts of an object that are wanted, in the order in which they are collected. */
 enum
@@ -432,12 +433,12 @@ char *
 s3_keep(S3Kept *kept, const char *text)
 {
 	kept->bytes += strlen(text) + 1;
-	if (kept->bytes > MAX_KEPT_BYTES)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("the list has more than %d MB of keys, which are too many to be kept",
-						MAX_KEPT_BYTES / (1024 * 1024)),
-				 errhint("Take one folder of it after the other.")));
+	if (kept->bytes > (size_t) setting_max_response_size * 1024 * MAX_KEPT_ANSWERS)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("the list is longer than %d times athena_calc.max_response_size",
+							   MAX_KEPT_ANSWERS),
+						errhint("Take one folder of it after the other, or raise "
+								"athena_calc.max_response_size.")));
 	return MemoryContextStrdup(kept->memory, text);
 }
 

@@ -137,6 +137,22 @@ sub is_prompt
 	cmp_ok($took, '<', BOUND_MS, sprintf('%s took %.1f ms', $name, $took));
 }
 
+# What is prepared for very many is under the eye of cancels, too: nothing was sent yet.
+for my $function ('batch_get_calculation_execution_status(ids)', 'wait_for_calculations(ids)')
+{
+	my $db = $athena->connect;
+
+	$db->query($_) for 'LOAD $$athena_calc$$',
+	  q{CREATE TEMP TABLE many AS SELECT array_agg('calculation-' || i) AS ids FROM generate_series(1, 200000) i},
+	  q{SET statement_timeout = '300ms'};
+	$athena->clear_log;
+	my $since = time;
+	is($db->error("SELECT count(*) FROM many, athena_calc.$function")->{sqlstate}, '57014', "$function for 200,000 IDs is canceled");
+	my $took = (time - $since) * 1000;
+	cmp_ok($took, '<', 300 + BOUND_MS, sprintf('after %.0f ms', $took));
+	is($athena->requests, 0, 'while they are prepared');
+}
+
 foreach my $phase (@phases)
 {
 	my $name = $phase->{name};

@@ -66,6 +66,32 @@ unlike($log, qr/\Q$secret\E|\Q$token\E/, 'the log at debug5 has no secret');
 unlike($log, qr/AWS4-HMAC|Signature=/, 'and no signature');
 unlike($log, qr/(?:ERROR|NOTICE|WARNING):.*sesame/, 'nor does a message have what stands in code');
 
+# Whoever answers in AWS's place may repeat the request, under whatever name.
+for my $case (
+	[ 400, 'ValidationException', "X-Amz-Security-Token: $token of $token, Authorization: AWS4-HMAC-SHA256 Signature=abc", '22023',
+		'X-Amz-Security-Token: ******** of ********, Authorization: AWS4-HMAC-SHA256 Signature=********' ],
+	[ 403, 'Odd', "the request was\nx-amz-security-token:$token", 'SP000', "the request was\nx-amz-security-token:********" ],
+	[ 400, 'IncompleteSignatureException', "it has $token", '28000', 'it has ********' ],
+	[ 500, 'InternalServerException', "$token", '58000', '********' ])
+{
+	my ($status, $exception, $message, $sqlstate, $told) = @$case;
+
+	$athena->query('SET athena_calc.max_attempts = 1');
+	$athena->fault(operation => 'ListEngineVersions', status => $status, error => $exception, message => $message);
+	$error = $athena->query_error($statement);
+	is("$error->{sqlstate} $error->{message}", "$sqlstate Athena ListEngineVersions failed: $told", "$exception that repeats the session token");
+	$athena->fault(operation => 'S3.ListObjectsV2', status => $status, error => $exception, message => $message);
+	unlike(join(' ', map { $_ // '' } values %{ $athena->query_error(q{SELECT athena_calc.s3_list_objects('s3://athena-emulator')}) }),
+		qr/\Q$token\E/, 'nor does S3');
+	$athena->query('RESET athena_calc.max_attempts');
+}
+$athena->fault(operation => 'S3.DeleteObjects',
+	body => "<DeleteResult><Error><Key>k</Key><Code>AccessDenied</Code><Message>by $token</Message></Error></DeleteResult>");
+$athena->query(q{SELECT athena_calc.s3_put_object('s3://athena-emulator/folder/object', 'x'::text)});
+$error = $athena->query_error(q{SELECT athena_calc.s3_delete_objects('s3://athena-emulator/folder/')});
+is("$error->{sqlstate} $error->{message}", '42501 S3 DeleteObjects failed: k: by ********', 'nor an error in an answer of 200');
+unlike(slurp_file($athena->node->logfile), qr/\Q$token\E/, 'nor has the log');
+
 # The signature of a request with an odd secret and a token was checked by the emulator.
 is($athena->value('SELECT (athena_calc.get_session_status($1)).state IS NOT NULL', $session), 't',
 	'a secret with odd characters and a token sign as AWS expects');

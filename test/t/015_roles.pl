@@ -146,12 +146,15 @@ for my $case (
 	[ 'what is no token',         'password',       qr/^28000 STS \w+ failed: The ID Token/ ],
 	[ 'an empty file',            "\n",             qr/^28000 the web identity token file "\Q$home\E\/token" has no token/ ],
 	[ 'a NUL',                    "a\0b",           qr/^28000 .* has no token/ ],
+	[ 'two lines',                "root\nbin",      qr/^28000 .* has no token/ ],
+	[ 'words',                    'a b',            qr/^28000 .* has no token/ ],
 	[ 'a token of 30,000 letters', 'a' x 30_000,    qr/^22023 STS / ])
 {
 	my ($name, $text, $expected) = @$case;
 
 	write_file("$home/token", $text);
 	like(from('web_identity'), $expected, $name);
+	is($athena->requests('STS.AssumeRoleWithWebIdentity'), 0, 'nor is STS') if $expected =~ /has no token/;
 	is($athena->requests('ListEngineVersions'), 0, 'and Athena is not asked');
 }
 unlink "$home/token";

@@ -3,6 +3,7 @@
 
 use strict;
 use warnings;
+use utf8;
 
 use AthenaCalc::Test;
 use JSON::PP;
@@ -434,6 +435,24 @@ $athena->wait_until(sub { $athena->value(q{SELECT wait_event = 'PgSleep' FROM pg
 is_gone($db, 'gone after an error, also one that is caught');
 $db->cancel;
 $db->finish;
+
+# An ID is cut between characters, and is text in every database; whoever looks may have another encoding.
+$athena->query(q{CREATE DATABASE cellar ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0});
+$athena->node->safe_psql('cellar', 'CREATE EXTENSION athena_calc');
+$athena->fault(operation => 'GetSessionStatus', status => 500, times => undef);
+for my $case ([ 'postgres', 'xx' . 'é' x 200, 'xx' . 'é' x 126 ], [ 'cellar', 'café', 'café' ])
+{
+	my ($database, $odd, $shown) = @$case;
+
+	$db = $athena->connect(dbname => $database);
+	$db->send('SELECT athena_calc.wait_for_session($1)', $odd);
+	is(see($db)->{session_id}, $shown, "an odd ID, of $database");
+	is($athena->value('SELECT upper(session_id) FROM athena_calc.activity WHERE pid = $1', $db->pid), uc $shown, 'is text');
+	is(see($db, $athena->connect(dbname => 'cellar'))->{session_id}, $shown, 'in a database of LATIN1, too');
+	$db->cancel;
+	$db->finish;
+}
+$athena->clear_faults;
 
 my $bare = AthenaCalc::Test->new(name => 'bare', preload => 0);
 $error = $bare->query_error('SELECT * FROM athena_calc.activity');

@@ -270,6 +270,30 @@ ok(defined $athena->value($acquire, 'turn 4'), 'in a transaction');
 is($athena->connect->error(q{SELECT athena_calc.acquire_session('turn 4', timeout => '5s')})->{sqlstate}, '00000', 'the turn is over before its end');
 $athena->query('ROLLBACK');
 
+# Whoever pauses because Athena throttles keeps nobody from the name: his account may be another one. It is seen that he waits.
+$holder = $athena->connect;
+$holder->query(q{SET athena_calc.max_poll_interval = '1h'});
+for my $operation ('StartSession', 'ListSessions')
+{
+	$athena->fault(operation => $operation, error => 'TooManyRequestsException', message => 'Rate exceeded', times => undef);
+	$athena->clear_log;
+	$holder->send($acquire, "throttled $operation");
+	$athena->wait_until(sub { $athena->value('SELECT count(*) FROM athena_calc.activity WHERE pid = $1', $holder->pid) }, 'it is seen that it waits');
+	is($athena->value('SELECT count(*) FROM pg_locks WHERE locktype = $$advisory$$'), 0, 'without a lock');
+	$athena->clear_faults;
+	is($athena->connect->error(qq{SELECT athena_calc.acquire_session('throttled $operation', timeout => '10s')})->{sqlstate}, '00000', "others get a session while one pauses: $operation");
+	$holder->cancel;
+	$holder->finish;
+	is(sessions_of("throttled $operation"), 1, 'there is one session');
+}
+
+# A name and a work group the other way round are another session.
+$holder = hold_the_turn('night');
+ok(defined $athena->connect->value('SELECT athena_calc.acquire_session($1, $2)', $athena->setting('work_group'), 'night'), 'a work group by the name of a session');
+$holder->cancel;
+$holder->finish;
+$athena->clear_faults;
+
 # Throttling, and trouble for a while
 
 $athena->query(q{SET athena_calc.max_poll_interval = '1s'});

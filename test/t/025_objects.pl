@@ -610,6 +610,38 @@ for my $function ("s3_list_objects('$bucket/a')", "s3_delete_objects('$bucket/a/
 }
 is(sqlstate_of('s3_list_objects($1, 5)', $bucket), '00000', 'and the backend goes on');
 
+# Empty pages, each of which names another one; as many may come before one that is not.
+sub list_page
+{
+	my ($objects, $next) = @_;
+
+	return { operation => 'S3.ListObjectsV2',
+		body => "<ListBucketResult>$objects" . (defined $next ? "<NextContinuationToken>$next</NextContinuationToken>" : '') . '</ListBucketResult>' };
+}
+
+$athena->faults(map { list_page('', $_) } 1 .. 2000);
+is(sqlstate_of("s3_list_objects('$bucket')"), '08P01', 'empty pages without end');
+$athena->clear_faults;
+$athena->faults((map { list_page('', $_) } 1 .. 999), list_page('<Contents><Key>last</Key></Contents>'));
+is(join(' ', listed($bucket, 5)), "$bucket/last", 'pages before a page with an object');
+$athena->clear_faults;
+
+# What has to be kept of a list is, up to a limit: 16 times the largest answer.
+$athena->query(q{SET athena_calc.max_response_size = '64kB'; CREATE TABLE endless (line text)});
+for my $function ("s3_delete_objects('$bucket/kept/')", "copy_from_s3('endless', '$bucket/kept/')")
+{
+	$athena->clear_log;
+	$athena->faults(map { my $page = $_; list_page(join('', map { "<Contents><Key>kept/$page/$_/" . 'k' x 900 . '</Key><Size>1</Size></Contents>' } 1 .. 60), $page) } 1 .. 30);
+	my $error = error_of($function);
+	is($error->{sqlstate}, '54000', "$function: keys without end");
+	my $pages = $athena->requests('S3.ListObjectsV2');
+	cmp_ok($pages, '>=', 18, 'about 1 MB of them is kept');
+	cmp_ok($pages, '<=', 21, 'and no more');
+	is(asked(), join(' ', ('S3.ListObjectsV2') x $pages), 'with which nothing is done');
+	$athena->clear_faults;
+}
+$athena->query('RESET athena_calc.max_response_size; DROP TABLE endless');
+
 # 10. Rights
 
 $athena->query('CREATE ROLE reader LOGIN; GRANT USAGE ON SCHEMA athena_calc TO reader');
@@ -734,6 +766,10 @@ for my $db (@in{qw(latin1 euc_jp)})
 	is($db->value("SELECT etag FROM athena_calc.s3_list_objects('$bucket/')"), '"ü"', 'is in the encoding of the database');
 	$athena->clear_faults;
 }
+
+# An ETag becomes a header of the requests for the object.
+is(list_of(contents("<Key>a</Key><ETag>&quot;x&quot;$_</ETag>")), '08P01', 'an ETag with a line break')
+  for '&#13;&#10;X-Injected: yes', '&#10;', '&#13;';
 
 # A list names what is to be deleted: nothing outside of the folder.
 put_text("$bucket/precious", 'kept');

@@ -534,6 +534,43 @@ is($client->error(call_of('t', "$bucket/latin1.bin", format => 'binary'))->{sqls
 is($client->value('SHOW client_encoding'), 'LATIN1', 'after an error, too');
 is($main->value('SELECT count(DISTINCT s) || max(s) FROM t'), '1größe', 'all the same');
 
+# A setting of the copy's that is changed in its midst would make two kinds of rows.
+table('t', 's text');
+$main->query(q{
+	CREATE FUNCTION set_client_encoding() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN
+		PERFORM set_config('client_encoding', 'LATIN1', false);
+		RETURN NEW;
+	END $$;
+	CREATE TRIGGER s BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION set_client_encoding()});
+put_bytes('two.bin', "PGCOPY\n\xff\r\n\0" . pack('NN', 0, 0) . pack('nN/a', 1, 'a') . pack('nN/a', 1, encode('UTF-8', 'größe')) . pack('n', 0xffff));
+$error = error_of('t', "$bucket/two.bin", format => 'binary');
+is("$error->{sqlstate} $error->{message}", '55000 "client_encoding" was changed while rows were copied', 'binary in two encodings');
+is($main->value('SHOW client_encoding'), 'UTF8', 'which is what it was');
+is(copy('t', put('plain.csv', "größe\n")), 1, 'csv does not depend on it');
+$main->query('RESET client_encoding');
+
+# What a trigger raises has its own hint, though nothing was read.
+table('t', 's text');
+$main->query(q{
+	CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN
+		RAISE 'no such thing' USING ERRCODE = 'undefined_object', HINT = 'a hint of mine';
+	END $$;
+	CREATE TRIGGER r BEFORE INSERT ON t EXECUTE FUNCTION refuse()});
+is(error_of('t', "$bucket/plain.csv")->{hint}, 'a hint of mine', q{a trigger's own hint});
+table('t', 's text');
+like(error_of('t', "$bucket/none")->{hint}, qr{^Check the names\.}, 'the hint where there is no object');
+
+# Other compressions are known by the name.
+for my $ending (qw(bz2 deflate lz4 snappy))
+{
+	$error = error_of('t', put("out.csv.$ending", "a\n"));
+	is("$error->{sqlstate} $error->{message}", qq(0A000 an object whose name ends in ".$ending" is not read), $ending);
+}
+gzip(\"a\n" => \my $renamed) or die $GzipError;
+is(copy('t', put_bytes('renamed.csv.bz2', $renamed)), 1, 'but what is gzip is, whatever its name');
+
 # 9. Looking on, and canceling
 
 table('t', 'n int');

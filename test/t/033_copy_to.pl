@@ -580,6 +580,26 @@ is(get("$bucket/euro"), encode('UTF-8', "€,😀\n"), 'what the client could no
 is(error_of('SELECT chr(8364)', "$bucket/euro1", 'csv', encoding => 'LATIN1')->{sqlstate}, '22P05', 'what the encoding lacks');
 $athena->query('RESET client_encoding');
 
+# A setting of the copy's that the query changes in its midst would make two kinds of rows.
+$athena->query(q{CREATE FUNCTION with_setting(n int, setting text, value text) RETURNS int LANGUAGE plpgsql AS $$
+	BEGIN
+		IF n = 2 THEN PERFORM set_config(setting, value, false); END IF;
+		RETURN n;
+	END $$});
+for my $case ([ 'json', 'bytea_output', 'escape' ], [ 'binary', 'client_encoding', 'LATIN1' ])
+{
+	my ($format, $setting, $value) = @$case;
+	my $query = "SELECT with_setting(i, '$setting', '$value'), ARRAY['größe'::bytea], 'größe' FROM generate_series(1, 3) i";
+	my $before = $athena->value("SHOW $setting");
+	my $error = error_of($query, "$bucket/two-kinds", $format);
+
+	is("$error->{sqlstate} $error->{message}", qq(55000 "$setting" was changed while rows were copied), "$format: $setting is changed");
+	is($athena->value("SHOW $setting"), $before, 'and is what it was');
+	is(copy($query, "$bucket/one-kind-$format", 'csv'), 3, 'csv does not depend on it');
+	$athena->query("RESET $setting");
+}
+is(sqlstate_of('TABLE pg_class', "$bucket/two-kinds", 'json', overwrite => JSON::PP::false), '00000', 'nothing is left of it');
+
 # 12. Where there is no client: a worker of logical replication applies a row, whose trigger copies
 
 $athena->query($_) for (

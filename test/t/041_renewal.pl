@@ -42,6 +42,26 @@ is($athena->value('SELECT athena_calc.copy_to_s3($1, $2)', $query, 's3://athena-
 	'a copy by it outlasts the time when its credentials are due');
 cmp_ok(runs(), '>=', 2, 'they were fetched anew in the end');
 
+# A wait goes on when its credentials are due and there are no others yet; it is seen all the while.
+unlink "$home/broken";
+write_file("$home/seconds", 60);
+$athena->reconnect;
+my $wait = $athena->connect;
+my $waited = $athena->start_calculation($athena->start_session, 'import time; time.sleep(6)');
+write_file("$home/seconds", 6);
+$wait->query(q{SET athena_calc.max_poll_interval = '200ms'});
+my $fetched = runs();
+$wait->send(q{SELECT (athena_calc.wait_for_calculation($1)).state}, $waited);
+$athena->wait_until(sub { runs() > $fetched }, 'it has credentials');
+my $tried = runs();
+write_file("$home/broken", '');
+$athena->wait_until(sub { runs() > $tried }, 'other credentials are asked for in vain');
+is($athena->value('SELECT count(*) FROM athena_calc.activity WHERE pid = $1', $wait->pid), 1, 'a wait whose credentials cannot be renewed yet is in athena_calc.activity');
+write_file("$home/seconds", 3600);
+unlink "$home/broken";
+my $result = $wait->finish;
+is($result->{rows}[0][0], 'COMPLETED', 'it ends well') || diag($result->{error}{message});
+
 # 2. S3 refuses to begin an upload, and there are no other credentials: nothing is waited for, for nothing was begun.
 
 sub with_credentials
