@@ -473,10 +473,10 @@ read_compression(const CopyTo *to, const char *compression)
 				 errhint("Readers go by the name: with gzip, and only then, it ends in \".gz\".")));
 	/* A folder's name ends in a slash. */
 	if (other != NULL)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("an object is not written as its name says, which ends in \"%s\"",
-							   other),
-						errhint("With gzip, and only then, it ends in \".gz\".")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("an object is not written as its name says, which ends in \"%s\"", other),
+				 errhint("With gzip, and only then, it ends in \".gz\".")));
 	return gzip || named;
 }
 

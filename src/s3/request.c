@@ -296,6 +296,28 @@ hand_answer(AwsError *error, const HttpResponse *response, void *context)
 	MemoryContextSwitchTo(before);
 }
 
+/* Adds to an error what was asked for. */
+static void
+name_target(void *context)
+{
+	const S3Uri *uri = context;
+
+	if (uri->key[0] == '\0')
+		errcontext("bucket \"%s\"", uri->bucket);
+	else
+		errcontext("object \"s3://%s/%s\"", uri->bucket, uri->key);
+}
+
+pg_noreturn static void
+raise_error(const S3Call *call)
+{
+	ErrorContextCallback callback = {error_context_stack, name_target,
+									 unconstify(S3Uri *, call->request.uri)};
+
+	error_context_stack = &callback;
+	aws_call_raise(&call->call);
+}
+
 void
 s3_run_request(S3Run *run, const S3Request *request, S3Answer answer, void *context)
 {
@@ -313,7 +335,7 @@ s3_run_request(S3Run *run, const S3Request *request, S3Answer answer, void *cont
 	s3_run_start(run, call, 0);
 	s3_run_finish(run, call);
 	if (call->call.error.sqlstate != 0)
-		aws_call_raise(&call->call);
+		raise_error(call);
 	MemoryContextSwitchTo(before);
 	/* Until it is done, the run knows it. */
 	if (call->is_done)

@@ -278,6 +278,8 @@ void
 errfinish(const char *file, int line, const char *function)
 {
 	(void) function;
+	for (ErrorContextCallback *added = error_context_stack; added != NULL; added = added->previous)
+		added->callback(added->arg);
 	if (the_error.elevel < ERROR)
 		return;
 	if (the_error.sqlerrcode == ERRCODE_INTERNAL_ERROR || PG_exception_stack == NULL)
@@ -334,6 +336,14 @@ TEXT_FUNCTION(errdetail, detail);
 TEXT_FUNCTION(errdetail_internal, detail);
 TEXT_FUNCTION(errdetail_log, detail_log);
 TEXT_FUNCTION(errhint, hint);
+TEXT_FUNCTION(errcontext_msg, context);
+
+int
+set_errcontext_domain(const char *domain)
+{
+	(void) domain;
+	return 0;
+}
 
 ErrorData *
 CopyErrorData(void)

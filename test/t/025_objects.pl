@@ -334,6 +334,8 @@ for my $operation (@operations)
 }
 $error = error_of("s3_get_object('$bucket/nothing')");
 is("$error->{sqlstate} $error->{message}", '42704 S3 GetObject failed: The specified key does not exist.', 'no such key');
+like($error->{context}, qr{^object "s3://\S+"$}m, 'which is named in CONTEXT');
+like(error_of(q{s3_list_objects('s3://no-such-bucket/folder/')})->{context}, qr{^bucket "no-such-bucket"$}m, 'as is a bucket that is listed');
 is(detail_value($error, 'exception'), 'NoSuchKey', 'the exception');
 put_text("$bucket/calls/object", 'here');
 $athena->query('SET athena_calc.max_attempts = 1');

@@ -15,6 +15,7 @@
 
 #define pg_noreturn __attribute__((noreturn))
 #define Min(a, b) ((a) < (b) ? (a) : (b))
+#define lengthof(array) (sizeof(array) / sizeof((array)[0]))
 
 typedef size_t Size;
 
