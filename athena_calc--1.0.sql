@@ -33,7 +33,7 @@ BEGIN
 			ERRCODE = 'object_not_in_prerequisite_state',
 			MESSAGE = 'schema "athena_calc" cannot be trusted',
 			DETAIL = problem,
-			HINT = 'Drop or rename it: CREATE EXTENSION makes the schema by itself.';
+			HINT = 'Make it a superuser''s in which nobody else may create, or drop it: CREATE EXTENSION makes it, or takes the one that is there.';
 	END IF;
 END $$;
 

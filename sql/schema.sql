@@ -28,6 +28,13 @@ GRANT CREATE ON SCHEMA athena_calc TO PUBLIC;
 CREATE EXTENSION athena_calc;
 REVOKE CREATE ON SCHEMA athena_calc FROM PUBLIC;
 
+-- Default privileges may be such that the schema which is made is nobody's alone.
+DROP SCHEMA athena_calc;
+ALTER DEFAULT PRIVILEGES GRANT CREATE ON SCHEMAS TO regress_athena_calc_squatter;
+CREATE EXTENSION athena_calc;
+ALTER DEFAULT PRIVILEGES REVOKE CREATE ON SCHEMAS FROM regress_athena_calc_squatter;
+CREATE SCHEMA athena_calc;
+
 -- What superusers have put into it, they may.
 CREATE FUNCTION athena_calc.of_a_superuser() RETURNS int LANGUAGE sql RETURN 1;
 CREATE EXTENSION athena_calc;

@@ -152,6 +152,7 @@ activity_wait_for(const char *calculation_id, const char *session_id)
 {
 	const char *calculation;
 	const char *session;
+	Activity wanted;
 
 	if (activities == NULL)
 		return;
@@ -169,13 +170,18 @@ activity_wait_for(const char *calculation_id, const char *session_id)
 		RegisterSubXactCallback(end_at_subabort, NULL);
 	}
 	waits_in = GetCurrentSubTransactionId();
+	store(wanted.calculation_id, calculation, MAX_ID);
+	store(wanted.session_id, session, MAX_ID);
+	if (mine->pid != 0 && strcmp(mine->calculation_id, wanted.calculation_id) == 0 &&
+		strcmp(mine->session_id, wanted.session_id) == 0)
+		return;
 	begin_change();
 	mine->pid = MyProcPid;
 	mine->database = MyDatabaseId;
 	mine->role = GetUserId();
 	mine->since = GetCurrentTimestamp();
-	store(mine->calculation_id, calculation, MAX_ID);
-	store(mine->session_id, session, MAX_ID);
+	memcpy(mine->calculation_id, wanted.calculation_id, MAX_ID);
+	memcpy(mine->session_id, wanted.session_id, MAX_ID);
 	mine->state[0] = '\0';
 	end_change();
 }

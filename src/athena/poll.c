@@ -4,6 +4,7 @@
  */
 #include "athena/poll.h"
 
+#include "aws/resolve.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "settings.h"
@@ -103,6 +104,24 @@ poll_list(Poll *poll, const AthenaOperation *operation, const NullableDatum *arg
 	}
 	PG_END_TRY();
 	return listed;
+}
+
+const char *
+poll_region(const Poll *poll)
+{
+	const char *volatile region = NULL;
+
+	set_deadline(poll);
+	PG_TRY();
+	{
+		region = aws_resolve_region(&poll->config, NULL);
+	}
+	PG_FINALLY();
+	{
+		http_set_deadline(0);
+	}
+	PG_END_TRY();
+	return region;
 }
 
 void

@@ -38,6 +38,9 @@ extern void poll_request(Poll *poll, AthenaRequest *requests, int count);
 extern bool poll_list(Poll *poll, const AthenaOperation *operation, const NullableDatum *arguments,
 					  AthenaRow row, void *context, AthenaRequest *last);
 
+/* The region of its requests, within the time that is left: it may have to be asked for. See aws_resolve_region(). */
+extern const char *poll_region(const Poll *poll);
+
 /* Begins with short pauses again: what is waited for is about to change. */
 extern void poll_hasten(Poll *poll);
 

@@ -7,7 +7,6 @@
 #include "athena/activity.h"
 #include "athena/function.h"
 #include "aws/encoding.h"
-#include "aws/resolve.h"
 #include "common/hashfn.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -306,6 +305,7 @@ static void
 lock(Poll *poll, LOCKTAG *tag, const char *name)
 {
 	bool has_waited = false;
+	int64 since = http_now();
 
 	while (LockAcquire(tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
 	{
@@ -315,8 +315,12 @@ lock(Poll *poll, LOCKTAG *tag, const char *name)
 		if (!poll_pause(poll))
 			poll_raise_timed_out(psprintf("another backend looks for session \"%s\"", name));
 	}
-	if (has_waited)
-		poll_hasten(poll);
+	if (!has_waited)
+		return;
+	/* How Athena fared in the meantime, nobody knows here. */
+	if (poll->trouble != 0)
+		poll->trouble += http_now() - since;
+	poll_hasten(poll);
 }
 
 /* The way to a session of a name: what it is looked for and started with, and what came of it. */
@@ -346,6 +350,7 @@ find_or_start(Poll *poll, Acquisition *session)
 			athena_request_raise(&session->last);
 		return;
 	}
+	poll->trouble = 0;
 	session->id = best.id;
 	session->is_new = best.id == NULL;
 	session->is_starting = session->is_new || strncmp(useful_states[best.rank], "CREAT", 5) == 0;
@@ -405,7 +410,7 @@ static void
 acquire(Poll *poll, const char *work_group, Acquisition *session)
 {
 	LOCKTAG tag;
-	uint32 hash = hash_text(0, aws_resolve_region(&poll->config, NULL));
+	uint32 hash = hash_text(0, poll_region(poll));
 
 	hash = hash_text(hash_text(hash, work_group), session->name);
 	SET_LOCKTAG_ADVISORY(tag, InvalidOid, LOCK_CLASS, hash, 2);

@@ -41,7 +41,7 @@ extern char *session_start(Poll *poll, const NullableDatum *arguments, bool *sen
 /*
  * The ID of a session of that name that can be used, or of a new one. Waits until it is IDLE, unless it is BUSY, or
  * until the time is up; a new one that is degraded is terminated. Only one backend of the cluster at a time looks for a session of
- * a name. Throws what session_wait() throws.
+ * a name in a region and a work group, but while it pauses and has surely started none. Throws what session_wait() throws.
  */
 extern char *session_acquire(Poll *poll, NullableDatum name, NullableDatum work_group,
 							 NullableDatum options);

@@ -14,6 +14,9 @@
 #define MAX_MESSAGE_BYTES 8192
 #define MAX_NAME_BYTES 200
 
+/* In the place of what nobody shall see. */
+#define CONCEALED "********"
+
 /* The longest value of a request that a message may quote. */
 #define MAX_QUOTED_BYTES 256
 
@@ -338,10 +341,10 @@ conclude(AwsError *error, const AwsService *service, const HttpResponse *respons
 		if (error->message != NULL &&
 			error->sqlstate == ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION)
 			error->message = pnstrdup(error->message, strcspn(error->message, "\r\n"));
-		/* A gateway may repeat the request's headers. What follows in the line is no loss. */
+		/* A gateway may repeat the request's headers. What follows is no loss. */
 		if (error->message != NULL && (signature = strstr(error->message, "Signature=")) != NULL)
 			error->message =
-				psprintf("%.*s********", (int) (strchr(signature, '=') + 1 - error->message),
+				psprintf("%.*s" CONCEALED, (int) (strchr(signature, '=') + 1 - error->message),
 						 error->message);
 		if (error->message == NULL)
 			error->message = error->exception != NULL
@@ -394,24 +397,58 @@ aws_error_name(AwsError *error, const AwsService *service, const HttpResponse *r
 	conclude(error, service, response);
 }
 
+/* How much of a secret's beginning there is at the end of a text, where that was cut; less than this is not worth a star. */
+#define MIN_BEGINNING 16
+
+static size_t
+beginning_at_end(const char *text, const char *secret)
+{
+	size_t text_length = strlen(text);
+
+	for (size_t length = Min(text_length, strlen(secret)); length >= MIN_BEGINNING; length--)
+	{
+		if (memcmp(text + text_length - length, secret, length) == 0)
+			return length;
+	}
+	return 0;
+}
+
+/* The text, or a copy with stars in the place of the secret. */
+static const char *
+conceal(const char *text, const char *secret)
+{
+	StringInfoData out;
+	const char *place;
+	size_t cut;
+
+	if (text == NULL)
+		return NULL;
+	cut = beginning_at_end(text, secret);
+	if (cut == 0 && strstr(text, secret) == NULL)
+		return text;
+	initStringInfo(&out);
+	while ((place = strstr(text, secret)) != NULL)
+	{
+		appendBinaryStringInfo(&out, text, (int) (place - text));
+		appendStringInfoString(&out, CONCEALED);
+		text = place + strlen(secret);
+	}
+	cut = beginning_at_end(text, secret);
+	appendBinaryStringInfo(&out, text, (int) (strlen(text) - cut));
+	if (cut > 0)
+		appendStringInfoString(&out, CONCEALED);
+	return out.data;
+}
+
 void
 aws_error_conceal(AwsError *error, const char *secret)
 {
-	const char *rest = error->message;
-	const char *place;
-	StringInfoData out;
-
-	if (rest == NULL || secret == NULL || secret[0] == '\0' || strstr(rest, secret) == NULL)
+	if (secret == NULL || secret[0] == '\0')
 		return;
-	initStringInfo(&out);
-	while ((place = strstr(rest, secret)) != NULL)
-	{
-		appendBinaryStringInfo(&out, rest, (int) (place - rest));
-		appendStringInfoString(&out, "********");
-		rest = place + strlen(secret);
-	}
-	appendStringInfoString(&out, rest);
-	error->message = out.data;
+	error->exception = conceal(error->exception, secret);
+	error->error_code = conceal(error->error_code, secret);
+	error->message = conceal(error->message, secret);
+	error->request_id = conceal(error->request_id, secret);
 }
 
 static const char *

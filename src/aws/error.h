@@ -75,7 +75,10 @@ extern void aws_error_read(AwsError *error, const AwsService *service,
 extern void aws_error_name(AwsError *error, const AwsService *service, const HttpResponse *response,
 						   const ByteBuffer *exception, const ByteBuffer *message);
 
-/* Puts stars into a message in the place of a secret (NULL for none), which a service may repeat of the request. */
+/*
+ * Puts stars in the place of a secret (NULL for none), which a service may repeat of the request, or of its beginning where a message
+ * was cut within it.
+ */
 extern void aws_error_conceal(AwsError *error, const char *secret);
 
 /* The meanings of a service that has none of its own. */

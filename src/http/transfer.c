@@ -286,7 +286,7 @@ refuse_line_breaks(const HttpRequest *request)
 	{
 		const char *value = request->headers[i].value;
 
-		if (value != NULL && strpbrk(value, "\r\n") != NULL)
+		if (value != NULL && (strchr(value, '\r') != NULL || strchr(value, '\n') != NULL))
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 							errmsg("the header \"%s\" of a request would have a line break",
 								   request->headers[i].name)));

@@ -257,8 +257,8 @@ refuse_unknown_compression(const Inflater *inflater)
 	if (ending != NULL)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("an object whose name ends in \"%s\" is not read", ending),
-						errhint("What is compressed with gzip or zstd is, and what is not "
-								"compressed.")));
+						errhint("gzip and zstd are read. If it is not compressed, give it another "
+								"name.")));
 }
 
 /* What Spark writes unless told otherwise would be read as text, and not be understood. */

@@ -23,8 +23,9 @@
 /* A server that goes on giving pages without an object on them is not listing anything. */
 #define MAX_EMPTY_PAGES 1000
 
-/* What is kept of a list at the most, in answers of the largest size: by default some two million keys. */
+/* What is kept of a list at the most, in answers of the largest size, and what a text takes beside its bytes: some million keys. */
 #define MAX_KEPT_ANSWERS 16
+#define KEPT_BESIDE 48
 
 /* The parts of an object that are wanted, in the order in which they are collected. */
 enum
@@ -320,7 +321,8 @@ list(const Asking *asking, const S3Uri *uri, int64 max_results, S3ListRow row, v
 					(errcode(ERRCODE_PROTOCOL_VIOLATION),
 					 errmsg("S3 ListObjectsV2 failed: %d pages in a row have no object, and name "
 							"another page",
-							MAX_EMPTY_PAGES)));
+							MAX_EMPTY_PAGES),
+					 errcontext("bucket \"%s\"", uri->bucket)));
 		for (int i = 0; i < page->count && max_results > 0; i++, max_results--)
 		{
 			if (!row(&page->objects[i], context))
@@ -432,7 +434,7 @@ s3_is_data(const S3Listed *object, const S3Uri *folder)
 char *
 s3_keep(S3Kept *kept, const char *text)
 {
-	kept->bytes += strlen(text) + 1;
+	kept->bytes += strlen(text) + KEPT_BESIDE;
 	if (kept->bytes > (size_t) setting_max_response_size * 1024 * MAX_KEPT_ANSWERS)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 						errmsg("the list is longer than %d times athena_calc.max_response_size",

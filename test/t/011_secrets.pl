@@ -72,7 +72,9 @@ for my $case (
 		'X-Amz-Security-Token: ******** of ********, Authorization: AWS4-HMAC-SHA256 Signature=********' ],
 	[ 403, 'Odd', "the request was\nx-amz-security-token:$token", 'SP000', "the request was\nx-amz-security-token:********" ],
 	[ 400, 'IncompleteSignatureException', "it has $token", '28000', 'it has ********' ],
-	[ 500, 'InternalServerException', "$token", '58000', '********' ])
+	[ 500, 'InternalServerException', "$token", '58000', '********' ],
+	[ 400, 'ValidationException', 'x' x 8170 . ": $token", '22023', 'x' x 8170 . ': ********' ], # which is cut in its midst
+	[ 400, 'ValidationException', "it begins with TOKEN $token", '22023', 'it begins with TOKEN ********' ])
 {
 	my ($status, $exception, $message, $sqlstate, $told) = @$case;
 
@@ -90,6 +92,10 @@ $athena->fault(operation => 'S3.DeleteObjects',
 $athena->query(q{SELECT athena_calc.s3_put_object('s3://athena-emulator/folder/object', 'x'::text)});
 $error = $athena->query_error(q{SELECT athena_calc.s3_delete_objects('s3://athena-emulator/folder/')});
 is("$error->{sqlstate} $error->{message}", '42501 S3 DeleteObjects failed: k: by ********', 'nor an error in an answer of 200');
+$athena->fault(operation => 'ListEngineVersions', status => 400, headers => { 'x-amzn-RequestId' => $token },
+	body => qq({"__type": "InvalidRequestException", "AthenaErrorCode": "$token", "message": "No."}));
+is($athena->query_error($statement)->{detail}, "exception: InvalidRequestException\nathena_error_code: ********\nhttp_status: 400\nrequest_id: ********\nattempts: 1",
+	'nor does DETAIL have it');
 unlike(slurp_file($athena->node->logfile), qr/\Q$token\E/, 'nor has the log');
 
 # The signature of a request with an odd secret and a token was checked by the emulator.

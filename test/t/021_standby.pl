@@ -69,7 +69,9 @@ $standby->reload;
 $athena->query('CREATE TABLE conflict AS SELECT generate_series(1, 1000) AS n');
 $athena->node->wait_for_catchup($standby, 'replay');
 $athena->clear_log;
-$athena->fault(operation => $_, delay => 0.5) for qw(StopCalculationExecution TerminateSession);
+# Which of them comes first is settled, for a session that is ended lets its calculation fail.
+$athena->fault(operation => 'StopCalculationExecution', delay => 0.3);
+$athena->fault(operation => 'TerminateSession', delay => 1);
 $replica->send(q{SELECT state, (SELECT count(*) FROM conflict) FROM athena_calc.run_calculation('import time; time.sleep(600)')});
 $athena->wait_for_requests('StartCalculationExecution');
 $athena->query('DELETE FROM conflict');
