@@ -280,8 +280,7 @@ try_to_start(Poll *poll, AthenaRequest *request)
 static void
 pause_before_start(Poll *poll, const AthenaRequest *request, const char **reported)
 {
-	if (*reported == NULL)
-		activity_wait_for(NULL, NULL);
+	activity_wait_for(NULL, NULL);
 	poll_report("session", "not started", reported, request->error.message);
 	if (!poll_pause(poll))
 		poll_raise_timed_out(psprintf("no session could be started: %s", request->error.message));
@@ -309,8 +308,7 @@ lock(Poll *poll, LOCKTAG *tag, const char *name)
 
 	while (LockAcquire(tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
 	{
-		if (!has_waited)
-			activity_wait_for(NULL, NULL);
+		activity_wait_for(NULL, NULL);
 		has_waited = true;
 		if (!poll_pause(poll))
 			poll_raise_timed_out(psprintf("another backend looks for session \"%s\"", name));
