@@ -19,6 +19,16 @@
 /* In the order of CopyOptionFormat. */
 static const char *const format_names[] = {"csv", "text", "binary", "json"};
 
+/*
+ * How Spark's csv is read: Spark writes no header unless it is told to, and a first row that is taken for one would be lost without a
+ * word. PostgreSQL 14 cannot compare the names.
+ */
+#if PG_VERSION_NUM >= 150000
+#define SPARK_HEADER "match"
+#else
+#define SPARK_HEADER "true"
+#endif
+
 /* What COPY is told of how columns look; in JSON they look as JSON says. */
 static const char *const column_options[] = {
 	"delimiter", "null",        "default",    "header",         "quote",
@@ -258,7 +268,7 @@ copy_option_read(const char *format, Jsonb *options, bool is_from, const CopyOpt
 	if (options != NULL)
 		read_options(options, &reading);
 	if (reading.is_spark && !reading.has_header)
-		add_copy_option(result, "header", (Node *) makeString("true"));
+		add_copy_option(result, "header", (Node *) makeString(is_from ? SPARK_HEADER : "true"));
 	if (reading.is_spark && !reading.has_escape)
 		add_copy_option(result, "escape", (Node *) makeString("\\"));
 	if (!reading.has_encoding)
