@@ -150,14 +150,13 @@ store(char *place, const char *utf8, int size)
 void
 activity_wait_for(const char *calculation_id, const char *session_id)
 {
-	const char *calculation;
-	const char *session;
-	Activity wanted;
+	char calculation[MAX_ID];
+	char session[MAX_ID];
 
 	if (activities == NULL)
 		return;
-	calculation = to_utf8(calculation_id);
-	session = to_utf8(session_id);
+	store(calculation, to_utf8(calculation_id), MAX_ID);
+	store(session, to_utf8(session_id), MAX_ID);
 	if (mine == NULL)
 	{
 		int number = backend_number();
@@ -170,18 +169,16 @@ activity_wait_for(const char *calculation_id, const char *session_id)
 		RegisterSubXactCallback(end_at_subabort, NULL);
 	}
 	waits_in = GetCurrentSubTransactionId();
-	store(wanted.calculation_id, calculation, MAX_ID);
-	store(wanted.session_id, session, MAX_ID);
-	if (mine->pid != 0 && strcmp(mine->calculation_id, wanted.calculation_id) == 0 &&
-		strcmp(mine->session_id, wanted.session_id) == 0)
+	if (mine->pid != 0 && strcmp(mine->calculation_id, calculation) == 0 &&
+		strcmp(mine->session_id, session) == 0)
 		return;
 	begin_change();
 	mine->pid = MyProcPid;
 	mine->database = MyDatabaseId;
 	mine->role = GetUserId();
 	mine->since = GetCurrentTimestamp();
-	memcpy(mine->calculation_id, wanted.calculation_id, MAX_ID);
-	memcpy(mine->session_id, wanted.session_id, MAX_ID);
+	strlcpy(mine->calculation_id, calculation, MAX_ID);
+	strlcpy(mine->session_id, session, MAX_ID);
 	mine->state[0] = '\0';
 	end_change();
 }

@@ -44,10 +44,9 @@ typedef struct AwsCall
 	size_t window;
 	MemoryContext memory;                /* for what it is made of; NULL for the current context */
 	const SigV4Credentials *credentials; /* NULL for a request that nobody signs */
-	const char *
-		secret; /* of the request, beside the session token, that no message shall repeat; NULL for none */
-	int timeout;      /* milliseconds for an attempt; 0 for the settings' */
-	int max_attempts; /* 0 for athena_calc.max_attempts */
+	const char *secret; /* that no message shall repeat, beside the session token; NULL for none */
+	int timeout;        /* milliseconds for an attempt; 0 for the settings' */
+	int max_attempts;   /* 0 for athena_calc.max_attempts */
 
 	/* Whether it may have been carried out: set with an attempt, taken back with a plain refusal. Or NULL. */
 	bool *sent;

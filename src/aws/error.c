@@ -413,7 +413,7 @@ beginning_at_end(const char *text, const char *secret)
 	return 0;
 }
 
-/* The text, or a copy with stars in the place of the secret. */
+/* A copy of a text, with stars in the place of the secret; NULL of none. */
 static const char *
 conceal(const char *text, const char *secret)
 {
@@ -423,9 +423,6 @@ conceal(const char *text, const char *secret)
 
 	if (text == NULL)
 		return NULL;
-	cut = beginning_at_end(text, secret);
-	if (cut == 0 && strstr(text, secret) == NULL)
-		return text;
 	initStringInfo(&out);
 	while ((place = strstr(text, secret)) != NULL)
 	{

@@ -185,18 +185,6 @@ source_role_assume(const AwsConfig *config, const SourceRole *role, const FoundC
 	assume(config, "AssumeRole", role, &credentials, NULL, found);
 }
 
-/* A token is sent to STS: a file that is none stays here. */
-static bool
-is_token(const char *text, size_t length)
-{
-	for (size_t i = 0; i < length; i++)
-	{
-		if (text[i] <= ' ' || text[i] > '~')
-			return false;
-	}
-	return length > 0;
-}
-
 void
 source_web_identity_fetch(const AwsConfig *config, const SourceRole *role, const char *token_file,
 						  FoundCredentials *found)
@@ -215,7 +203,9 @@ source_web_identity_fetch(const AwsConfig *config, const SourceRole *role, const
 						errhint("Set athena_calc.role_arn, or AWS_ROLE_ARN where the server is "
 								"started.")));
 	token = source_read_file(token_file, "web identity token file", &length);
-	if (!is_token(token, length))
+	/* It is sent to STS: a file that has not the form of a token stays here. */
+	if (length == 0 || strlen(token) != length ||
+		aws_options[AWS_OPTION_SESSION_TOKEN].problem(token) != NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
 						errmsg("the web identity token file \"%s\" has no token", token_file),
 						errdetail("A token is one line of printable ASCII without spaces.")));

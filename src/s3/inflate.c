@@ -249,6 +249,7 @@ inflate_unknown_ending(const char *name)
 	return NULL;
 }
 
+/* It would be read as text, and perhaps be rows. */
 static void
 refuse_unknown_compression(const Inflater *inflater)
 {

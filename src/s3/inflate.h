@@ -23,8 +23,8 @@
  * where that is not reached, when the memory context in which this was called is reset or deleted.
  *
  * read() throws 22P04 (bad_copy_file_format) where the data is damaged, ends too early, has something else behind its
- * end, or wants a window of more than 128 MB; 0A000 for what is not read; 53200 without memory; and what `below` throws. After an error it must not be
- * read any more.
+ * end, or wants a window of more than 128 MB; 0A000 for what is not read; 53200 without memory; and what `below` throws.
+ * After an error it must not be read any more.
  */
 extern ByteSource *inflate_open(ByteSource *below, const char *name);
 

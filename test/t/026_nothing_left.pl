@@ -74,7 +74,8 @@ for my $name ('', q(, session_name => 'crowded'))
 	$db->query(q{SET athena_calc.max_poll_interval = '1min'});
 	$athena->clear_log;
 	$db->send("SELECT * FROM athena_calc.run_calculation($endless$name)");
-	$athena->wait_until(sub { $athena->value('SELECT count(*) FROM athena_calc.activity WHERE pid = $1', $db->pid) }, 'others see that it waits');
+	$athena->wait_until(sub { $athena->value('SELECT count(*) FROM athena_calc.activity WHERE pid = $1', $db->pid) }, 'it waits');
+	is($athena->value('SELECT count(*) FROM athena_calc.activity WHERE pid = $1', $db->pid), 1, 'others see that it waits');
 	my $asked = $athena->requests('StartSession');
 	$db->cancel;
 	$error = $db->finish->{error};
