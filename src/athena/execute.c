@@ -55,6 +55,8 @@ static const AwsErrorMeaning meanings[] = {
 	{NULL, NULL, 0, NULL},
 };
 
+static RetryQuota quota;
+
 static const AwsService athena = {
 	.name = "Athena",
 	.signing_name = "athena",
@@ -63,6 +65,7 @@ static const AwsService athena = {
 	.error_code_member = "AthenaErrorCode",
 	.error_code_key = "athena_error_code",
 	.meanings = meanings,
+	.quota = &quota,
 };
 
 static const char token_member[] = "ClientRequestToken";

@@ -37,7 +37,6 @@ struct AwsRun
 
 /* What the backend has learned. */
 static SigV4Signer signer;
-static RetryQuota quota;
 static int64 clock_offset = 0; /* seconds to add to this machine's clock to get AWS's */
 
 /* Writes 16 random bytes as a UUID of version 4 (RFC 9562). */
@@ -369,7 +368,7 @@ finish(HttpExchange *exchange, const HttpResponse *response, void *context)
 	call->in_flight = false;
 	if (response->outcome == HTTP_ANSWERED && is_success(response) && !hides_error(call, response))
 	{
-		retry_quota_give(&quota, call->last_retry);
+		retry_quota_give(call->service->quota, call->last_retry);
 		memset(&call->error, 0, sizeof(call->error));
 	}
 	else
@@ -385,7 +384,7 @@ finish(HttpExchange *exchange, const HttpResponse *response, void *context)
 		reason = reason_to_retry(call, response);
 		/* A lost connection has a price. Where it was shared, not each of its calls has to pay it. */
 		if (reason != RETRY_NEVER && call->attempts < max_attempts(call) &&
-			(response->was_shared || retry_quota_take(&quota, reason)))
+			(response->was_shared || retry_quota_take(call->service->quota, reason)))
 		{
 			int64 pause =
 				retry_delay(reason, call->attempts, random_fraction(), retry_after(response));

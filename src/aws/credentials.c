@@ -13,8 +13,9 @@
 /* How long before their end credentials are fetched anew: AWS's SDKs begin 15 minutes before. */
 #define REFRESH_WINDOW_SECONDS (15 * 60)
 
-/* After a fetch that failed. */
+/* After a fetch that failed; and how many times as long as that took, for others have to wait for it. */
 #define REFRESH_RETRY_SECONDS 30
+#define REFRESH_RETRY_TIMES 10
 
 /* What a service gives that has expired already is used all the same, as AWS's SDKs do with EC2's. */
 #define STALE_SECONDS (5 * 60)
@@ -485,6 +486,7 @@ static void
 refresh(Fetch *job)
 {
 	Kept *place = job->place;
+	int64 begun = http_now();
 	ErrorData *error;
 	volatile bool fetched = false;
 
@@ -504,6 +506,9 @@ refresh(Fetch *job)
 	PG_END_TRY();
 	if (!fetched)
 	{
+		place->refresh = Max(
+			place->refresh, Min(place->expiration,
+								aws_time() + REFRESH_RETRY_TIMES * (http_now() - begun) / 1000000));
 		ereport(LOG, (errmsg("could not refresh AWS credentials, which hold for another %lld s: %s",
 							 (long long) (place->expiration - aws_time()), error->message)));
 		FreeErrorData(error);

@@ -8,6 +8,7 @@
 #include "compat.h"
 
 #include "aws/option.h"
+#include "aws/retry.h"
 #include "http/buffer.h"
 #include "http/http.h"
 
@@ -46,6 +47,7 @@ typedef struct AwsService
 	const char *error_code_member;   /* of a JSON error, beside its exception; NULL for none */
 	const char *error_code_key;      /* and its key in DETAIL */
 	const AwsErrorMeaning *meanings; /* ends with an exception of NULL */
+	RetryQuota *quota;               /* each its own: the trouble of one is not the others' */
 } AwsService;
 
 /* An error of a call; no error while `sqlstate` is 0. Strings are in the database's encoding. */

@@ -35,7 +35,7 @@ aws_resolve_region(const AwsConfig *config, const char **origin)
 						errmsg("no AWS region: \"athena_calc.region\" is not set"),
 						errhint("SET athena_calc.region = 'us-east-1', or put it in "
 								"postgresql.conf.")));
-	if (!aws_region_is_valid(region))
+	if (aws_options[AWS_OPTION_REGION].problem(region) != NULL)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("the region of the %s is none", found_by),
 						errhint("SET athena_calc.region = 'us-east-1', or put it in "

@@ -12,11 +12,14 @@
 #define TIMEOUT_MS 2000
 #define ATTEMPTS 3
 
+static RetryQuota quota;
+
 static const AwsService container = {
 	.name = "Container",
 	.signing_name = "container",
 	.error_format = AWS_ERROR_STATUS,
 	.meanings = aws_no_meanings,
+	.quota = &quota,
 };
 
 bool

@@ -27,8 +27,11 @@ void
 source_environment_fetch(FoundCredentials *found)
 {
 	static const char *const names[] = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"};
+	const char *token = variable("AWS_SESSION_TOKEN");
 	const char *problem;
 
+	if (token[0] == '\0')
+		token = variable("AWS_SECURITY_TOKEN"); /* its older name, which boto3 takes, too */
 	for (int i = 0; i < (int) lengthof(names); i++)
 	{
 		if (variable(names[i])[0] == '\0')
@@ -38,8 +41,7 @@ source_environment_fetch(FoundCredentials *found)
 					 errhint("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY go together, where the "
 							 "server is started.")));
 	}
-	if (!source_take(found, variable(names[0]), variable(names[1]), variable("AWS_SESSION_TOKEN"),
-					 &problem))
+	if (!source_take(found, variable(names[0]), variable(names[1]), token, &problem))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
 						errmsg("the server's environment %s", problem)));
 }

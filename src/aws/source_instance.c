@@ -24,11 +24,14 @@
 
 #define MAX_WORD 256
 
+static RetryQuota quota;
+
 static const AwsService metadata = {
 	.name = "EC2 metadata",
 	.signing_name = "ec2",
 	.error_format = AWS_ERROR_STATUS,
 	.meanings = aws_no_meanings,
+	.quota = &quota,
 };
 
 /* A conversation with the service. */

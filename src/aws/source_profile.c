@@ -7,8 +7,10 @@
  */
 #include "aws/source.h"
 
+#include <pwd.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "aws/encoding.h"
 #include "aws/process.h"
@@ -22,7 +24,7 @@
 /* What of a profile's keys says how to come by credentials. */
 static const char *const credential_keys[] = {
 	"aws_access_key_id",  "aws_secret_access_key", "role_arn",      "web_identity_token_file",
-	"credential_process", "sso_session",           "sso_start_url",
+	"credential_process", "sso_account_id",        "sso_role_name", "login_session",
 };
 
 typedef struct ProfileFile
@@ -41,15 +43,39 @@ typedef struct Profiles
 	List *visited;        /* names of profiles whose credentials are being looked for */
 } Profiles;
 
-/* Where a file is: "~/" is the home directory of the server's user, as everywhere with AWS. */
+/*
+ * The home directory of the server's user, "" where there is none. Debian starts servers without HOME; then it is what the system
+ * knows, asked for once: that may be a directory of users on another machine.
+ */
+static const char *
+home_directory(void)
+{
+	static char known[MAXPGPATH];
+	static bool asked = false;
+	const char *home = getenv("HOME");
+
+	if (home != NULL && home[0] != '\0')
+		return home;
+	if (!asked)
+	{
+		const struct passwd *user = getpwuid(geteuid());
+
+		if (user != NULL && strlen(user->pw_dir) < sizeof(known))
+			strlcpy(known, user->pw_dir, sizeof(known));
+		asked = true;
+	}
+	return known;
+}
+
+/* Where a file is: "~/" is the home directory, as everywhere with AWS. */
 static const char *
 file_path(const char *configured, const char *name)
 {
-	const char *home = getenv("HOME");
+	const char *home = home_directory();
 
 	if (configured[0] == '\0')
-		return home != NULL && home[0] != '\0' ? psprintf("%s/.aws/%s", home, name) : NULL;
-	if (strncmp(configured, "~/", 2) == 0 && home != NULL)
+		return home[0] != '\0' ? psprintf("%s/.aws/%s", home, name) : NULL;
+	if (strncmp(configured, "~/", 2) == 0 && home[0] != '\0')
 		return psprintf("%s/%s", home, configured + 2);
 	return configured;
 }
@@ -171,7 +197,10 @@ raise_profile(const char *name, const char *problem, const char *hint)
 					hint != NULL ? errhint("%s", hint) : 0));
 }
 
-/* Keys, all of them out of one file. False where that has none of the profile's. */
+/*
+ * Keys, all of them out of one file. False where that has none of the profile's. The token has an older name, too, which boto3
+ * still writes of.
+ */
 static bool
 fetch_keys_from(const ProfileFile *file, const char *name, FoundCredentials *found)
 {
@@ -180,6 +209,8 @@ fetch_keys_from(const ProfileFile *file, const char *name, FoundCredentials *fou
 	char *token = get_from(file, name, "aws_session_token");
 	const char *problem;
 
+	if (token == NULL)
+		token = get_from(file, name, "aws_security_token");
 	if (id == NULL && secret == NULL)
 		return false;
 	if (id == NULL || secret == NULL)
@@ -208,6 +239,7 @@ fetch_from_process(const char *name, const char *command, FoundCredentials *foun
 	ByteBuffer output = {0};
 	JsonValue document;
 	const char *problem;
+	const char *syntax;
 	int64_t version;
 	volatile bool read = false;
 
@@ -220,10 +252,12 @@ fetch_from_process(const char *name, const char *command, FoundCredentials *foun
 					  NULL);
 	PG_TRY();
 	{
-		process_run(words.argv, source_timeout(setting_request_timeout), MAX_PROCESS_OUTPUT,
+		/* Also while other credentials hold: a program that is ended in its midst is of no use, and may lose what it had. */
+		process_run(words.argv, http_time_left(setting_request_timeout), MAX_PROCESS_OUTPUT,
 					&output);
+		problem = "is not JSON";
 		read =
-			json_check(output.data != NULL ? output.data : "", output.length, &document, &problem);
+			json_check(output.data != NULL ? output.data : "", output.length, &document, &syntax);
 		if (read)
 		{
 			problem = "has no Version 1";
@@ -244,6 +278,39 @@ fetch_from_process(const char *name, const char *command, FoundCredentials *foun
 							   "process credentials",
 							   problem),
 					  NULL);
+}
+
+/* Whether a profile has keys, or half a pair of them. */
+static bool
+has_keys(const Profiles *profiles, const char *name)
+{
+	return get(profiles, name, "aws_access_key_id") != NULL ||
+		   get(profiles, name, "aws_secret_access_key") != NULL;
+}
+
+/*
+ * What a profile has without a role, in boto3's order; false where that is nothing. A sign-in that takes a browser is what is meant
+ * where it is written, and not some older keys beside it.
+ */
+static bool
+fetch_own(const Profiles *profiles, const char *name, FoundCredentials *found)
+{
+	static const char hint[] = "Use a role: of the instance, of the container, or by role_arn.";
+	const char *process = get(profiles, name, "credential_process");
+
+	if (get(profiles, name, "sso_account_id") != NULL ||
+		get(profiles, name, "sso_role_name") != NULL)
+		raise_profile(
+			name, "is one of IAM Identity Center (sso_...), whose sign-in takes a browser", hint);
+	if (fetch_keys_from(&profiles->files[0], name, found))
+		return true;
+	if (get(profiles, name, "login_session") != NULL)
+		raise_profile(name, "is one of aws login (login_session), whose sign-in takes a browser",
+					  hint);
+	if (process == NULL)
+		return fetch_keys_from(&profiles->files[1], name, found);
+	fetch_from_process(name, process, found);
+	return true;
 }
 
 static void fetch_profile(Profiles *profiles, const char *name, FoundCredentials *found);
@@ -295,7 +362,6 @@ fetch_profile(Profiles *profiles, const char *name, FoundCredentials *found)
 {
 	SourceRole role;
 	const char *token_file;
-	const char *process;
 	bool is_source;
 	ListCell *cell;
 
@@ -317,25 +383,13 @@ fetch_profile(Profiles *profiles, const char *name, FoundCredentials *found)
 	role.duration_seconds = get_or_empty(profiles, name, "duration_seconds");
 	is_source = list_length(profiles->visited) > 1;
 	token_file = get(profiles, name, "web_identity_token_file");
-	process = get(profiles, name, "credential_process");
 
 	if (token_file != NULL)
 		source_web_identity_fetch(profiles->config, &role, token_file, found);
 	/* What another profile names as its source has keys to be used, whatever role it assumes elsewhere. */
-	else if (is_source && fetch_keys(profiles, name, found))
-		return;
-	else if (role.arn[0] != '\0')
+	else if (role.arn[0] != '\0' && !(is_source && has_keys(profiles, name)))
 		fetch_role(profiles, name, &role, found);
-	else if (fetch_keys(profiles, name, found))
-		return;
-	else if (process != NULL)
-		fetch_from_process(name, process, found);
-	else if (get(profiles, name, "sso_session") != NULL ||
-			 get(profiles, name, "sso_start_url") != NULL)
-		raise_profile(name,
-					  "is one of IAM Identity Center (sso_...), whose sign-in takes a browser",
-					  "Use a role: of the instance, of the container, or by role_arn.");
-	else
+	else if (!fetch_own(profiles, name, found))
 		raise_profile(name, "says nothing of credentials",
 					  "It takes aws_access_key_id and aws_secret_access_key, a role_arn, or a "
 					  "credential_process.");

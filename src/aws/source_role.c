@@ -32,12 +32,15 @@ static const AwsErrorMeaning meanings[] = {
 	{NULL, NULL, 0, NULL},
 };
 
+static RetryQuota quota;
+
 static const AwsService sts = {
 	.name = "STS",
 	.signing_name = "sts",
 	.endpoint_option = AWS_OPTION_STS_ENDPOINT_URL,
 	.error_format = AWS_ERROR_QUERY,
 	.meanings = meanings,
+	.quota = &quota,
 };
 
 static void

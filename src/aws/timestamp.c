@@ -69,7 +69,7 @@ timestamp_parse(const char *text, size_t length, int64_t *microseconds)
 	year = read_digits(&p, end, 4);
 	if (year < 0 || !read_char(&p, end, '-') || (month = read_digits(&p, end, 2)) < 1 ||
 		month > 12 || !read_char(&p, end, '-') || (day = read_digits(&p, end, 2)) < 1 ||
-		day > days_of_month(year, month) || !read_char(&p, end, 'T') ||
+		day > days_of_month(year, month) || !(read_char(&p, end, 'T') || read_char(&p, end, ' ')) ||
 		(hour = read_digits(&p, end, 2)) < 0 || hour > 23 || !read_char(&p, end, ':') ||
 		(minute = read_digits(&p, end, 2)) < 0 || minute > 59 || !read_char(&p, end, ':') ||
 		(second = read_digits(&p, end, 2)) < 0 || second > 60)
@@ -97,15 +97,16 @@ timestamp_parse(const char *text, size_t length, int64_t *microseconds)
 	{
 		bool west = p < end && *p == '-';
 		int hours;
-		int minutes;
+		int minutes = 0;
 
 		if (p == end || (*p != '+' && *p != '-'))
 			return false;
 		p++;
 		hours = read_digits(&p, end, 2);
-		if (hours < 0 || hours > 23 || !read_char(&p, end, ':'))
+		if (hours < 0 || hours > 23)
 			return false;
-		minutes = read_digits(&p, end, 2);
+		if (read_char(&p, end, ':') || p < end)
+			minutes = read_digits(&p, end, 2);
 		if (minutes < 0 || minutes > 59)
 			return false;
 		offset = (hours * 60 + minutes) * (west ? -60 : 60);

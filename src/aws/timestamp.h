@@ -10,8 +10,9 @@
 #include <stdint.h>
 
 /*
- * Reads a date-time of RFC 3339 ("2019-12-16T23:48:18.5Z", "…+01:00") as microseconds since 1970, UTC;
- * digits beyond the microsecond are rounded. False where the text is none.
+ * Reads a date-time of RFC 3339 ("2019-12-16T23:48:18.5Z", "…+01:00") as microseconds since 1970, UTC; digits beyond the microsecond
+ * are rounded. Programs that print credentials write it otherwise, too: a blank for the T, an offset as "+0100" or "+01". False
+ * where the text is none, or has no offset.
  */
 extern bool timestamp_parse(const char *text, size_t length, int64_t *microseconds);
 

@@ -17,6 +17,8 @@ static const AwsErrorMeaning meanings[] = {
 	{NULL, NULL, 0, NULL},
 };
 
+static RetryQuota quota;
+
 const AwsService s3_service = {
 	.name = "S3",
 	.signing_name = "s3",
@@ -24,6 +26,7 @@ const AwsService s3_service = {
 	.is_s3 = true,
 	.error_format = AWS_ERROR_XML,
 	.meanings = meanings,
+	.quota = &quota,
 };
 
 bool
@@ -32,11 +35,7 @@ s3_answer_read(AwsError *error, const HttpResponse *response, XmlWanted *wanted,
 	if (!xml_read(response->body, response->body_length, wanted, count))
 		aws_error_invalid_response(error, response, "is not XML");
 	else if (!wanted[0].found)
-	{
-		aws_error_read(error, &s3_service, response);
-		if (!error->from_service)
-			aws_error_invalid_response(error, response, psprintf("is no %s", wanted[0].path));
-	}
+		aws_error_invalid_response(error, response, psprintf("is no %s", wanted[0].path));
 	return error->sqlstate == 0;
 }
 

@@ -1,9 +1,6 @@
 /*
  * answer.h
- *		What S3 answers with: XML, what it says there of a failure, and checksums of objects.
- *
- * Status 200 alone is no success: what began well may fail while the answer is under way, and then S3 sends an error under it.
- * https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
+ *		What S3 answers with: XML, and checksums of objects.
  */
 #ifndef ATHENA_CALC_S3_ANSWER_H
 #define ATHENA_CALC_S3_ANSWER_H
@@ -18,7 +15,7 @@ extern const AwsService s3_service;
 
 /*
  * Reads an answer of 2xx, whose root element must be that of the first path that is wanted: "ListBucketResult". False, with
- * `error` set, where it is S3's error, by its code, or anything else (08P01). The caller frees the texts either way.
+ * `error` set, where it is anything else (08P01). The caller frees the texts either way.
  */
 extern bool s3_answer_read(AwsError *error, const HttpResponse *response, XmlWanted *wanted,
 						   int count);

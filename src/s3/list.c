@@ -263,7 +263,8 @@ get_page(const Asking *asking, const char *bucket, const char *prefix, int64 max
 		 const char *token)
 {
 	const S3Uri uri = {unconstify(char *, bucket), ""};
-	S3Request request = {.operation = "ListObjectsV2", .method = "GET", .uri = &uri};
+	S3Request request = {
+		.operation = "ListObjectsV2", .method = "GET", .uri = &uri, .may_hide_error = true};
 	ListPage *page = palloc0(sizeof(ListPage));
 	StringInfoData query;
 

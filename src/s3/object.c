@@ -298,7 +298,8 @@ delete_together(Deletion *deletion)
 						 .uri = &uri,
 						 .query = "delete=",
 						 .headers = headers,
-						 .header_count = lengthof(headers)};
+						 .header_count = lengthof(headers),
+						 .may_hide_error = true};
 
 	if (deletion->together == 0)
 		return;

@@ -312,6 +312,7 @@ create_upload(Upload *upload)
 		.query = "uploads=",
 		.headers = upload->creation_headers,
 		.header_count = lengthof(upload->creation_headers),
+		.may_hide_error = true,
 	};
 	call->answer = read_upload_id;
 	call->context = upload;

@@ -34,6 +34,7 @@ void
 fuzz(FuzzInput input)
 {
 	unsigned choice = fuzz_next_number(&input);
+	static RetryQuota quota;
 	const AwsService service = {
 		.name = "Service",
 		.signing_name = "service",
@@ -42,6 +43,7 @@ fuzz(FuzzInput input)
 		.error_code_member = choice & 8 ? "AthenaErrorCode" : NULL,
 		.error_code_key = "athena_error_code",
 		.meanings = meanings,
+		.quota = &quota,
 	};
 	const SigV4Credentials credentials = {"AKIDEXAMPLE", "secret", choice & 16 ? "token" : NULL};
 	const AwsEndpoint endpoint = {

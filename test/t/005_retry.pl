@@ -220,6 +220,10 @@ for my $case ([ 500, 35 ], [ 429, 100 ])
 	($rows, @by_id) = batch_during(({ status => $status, times => undef }) x 110);
 	is(scalar(grep { @$_ == 2 } @by_id), $retries, "of 110 calls that get $status, $retries are tried again");
 	is(scalar(grep { @$_ == 1 } @by_id), 110 - $retries, 'and the others not any more');
+	$athena->fault(operation => 'S3.ListObjectsV2', status => $status);
+	is($athena->query_error("SELECT athena_calc.s3_list_objects('s3://a-bucket/')")->{sqlstate}, '42704',
+		'the trouble of one service is not that of another, which is asked again');
+	is($athena->requests('S3.ListObjectsV2'), 2, 'and then says that there is no such bucket');
 }
 $athena->reconnect;
 

@@ -8,7 +8,7 @@ use warnings;
 use AthenaCalc::Test;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(time);
+use Time::HiRes qw(sleep time);
 
 use constant {
 	CONTAINER => 'AthenaEmulatorContainerRole/container',
@@ -169,6 +169,21 @@ for my $case (
 		{ AWS_ACCESS_KEY_ID => 'AKIDTOKEN', AWS_SECRET_ACCESS_KEY => secret_of('AKIDTOKEN'), AWS_SESSION_TOKEN => 'a+session/token==' },
 		'AKIDTOKEN'
 	],
+	[
+		'a session token by its older name',
+		{ AWS_ACCESS_KEY_ID => 'AKIDTOKEN', AWS_SECRET_ACCESS_KEY => secret_of('AKIDTOKEN'), AWS_SECURITY_TOKEN => 'a+session/token==' },
+		'AKIDTOKEN'
+	],
+	[
+		'which the newer one comes before',
+		{
+			AWS_ACCESS_KEY_ID     => 'AKIDTOKEN',
+			AWS_SECRET_ACCESS_KEY => secret_of('AKIDTOKEN'),
+			AWS_SESSION_TOKEN     => 'a+session/token==',
+			AWS_SECURITY_TOKEN    => 'another'
+		},
+		'AKIDTOKEN'
+	],
 	[ 'a key that cannot be one', { %environment, AWS_ACCESS_KEY_ID => 'a key' }, qr/^28000 .*environment has credentials with/ ],
 	[ 'a region that cannot be one', { AWS_REGION => 'us east 1' }, qr/^55000 .*AWS_REGION cannot be used/, { region => '' } ],
 	[ 'which a setting stands in for', { AWS_REGION => 'us east 1' }, INSTANCE ],
@@ -197,6 +212,13 @@ for my $case (
 	my $identity = $athena->with(%{ $those // {} })->identity;
 	ref $expected ? like($identity, $expected, "environment: $name") : is($identity, $expected, "environment: $name");
 }
+
+# A server that is started without HOME, as Debian's are, has the home directory that the system knows.
+$athena->restart(HOME => '');
+my $home_of_user = (getpwuid $>)[7];
+is($athena->with(profile => 'nobody')->query_error('SELECT athena_calc.list_engine_versions()')->{hint},
+	qq(The files are "$home_of_user/.aws/credentials" and "$home_of_user/.aws/config".), 'environment: no HOME');
+like($athena->with(shared_credentials_file => '~/.no such file')->identity, qr/"\Q$home_of_user\E\/\.no such file"/, 'and ~ is that');
 
 # Region and endpoints of the environment, where no setting says it.
 my %unset = (endpoint_url => '', region => '', sts_endpoint_url => '');
@@ -340,7 +362,7 @@ $athena->clear_faults;
 # Profiles
 
 my $role = 'role_arn = arn:aws:iam::123456789012:role';
-write_profiles("[default]\n" . keys_of('AKIDDEFAULT') . "[batch]\n" . keys_of('AKIDBATCH'), <<"END");
+write_profiles("[default]\n" . keys_of('AKIDDEFAULT') . "[batch]\n" . keys_of('AKIDBATCH') . "[batch-login]\n" . keys_of('AKIDBATCH'), <<"END");
 [profile config]
 @{[ keys_of('AKIDCONFIG') ]}
 region = us-east-1
@@ -415,8 +437,30 @@ source_profile = batch
 mfa_serial = arn:aws:iam::123456789012:mfa/me
 [profile sso]
 sso_session = company
+sso_account_id = 123456789012
+sso_role_name = etl
 [profile sso-old]
 sso_start_url = https://example.awsapps.com/start
+sso_role_name = etl
+[profile sso-keyed]
+sso_account_id = 123456789012
+@{[ keys_of('AKIDCONFIG') ]}
+[profile from-sso]
+$role/etl
+source_profile = sso-keyed
+[profile sso-token]
+sso_session = company
+[profile login]
+login_session = arn:aws:iam::123456789012:user/me
+@{[ keys_of('AKIDCONFIG') ]}
+[profile batch-login]
+login_session = arn:aws:iam::123456789012:user/me
+[profile token]
+@{[ keys_of('AKIDTOKEN') ]}
+aws_session_token = a+session/token==
+[profile token-old]
+@{[ keys_of('AKIDTOKEN') ]}
+aws_security_token = a+session/token==
 [profile half]
 aws_access_key_id = AKIDCONFIG
 [profile mute]
@@ -426,6 +470,9 @@ region = eu-west-1
 @{[ keys_of('AKIDCONFIG') ]}
 [profile wrong-region]
 region = us east 1
+@{[ keys_of('AKIDCONFIG') ]}
+[profile large-region]
+region = US-EAST-1
 @{[ keys_of('AKIDCONFIG') ]}
 END
 $athena->node->append_conf('postgresql.conf', "athena_calc.credential_provider = 'profile'");
@@ -456,6 +503,13 @@ for my $case (
 	[ mfa            => qr/^28000 .*\(mfa_serial\)/ ],
 	[ sso            => qr/^28000 .*IAM Identity Center/ ],
 	[ 'sso-old'      => qr/^28000 .*IAM Identity Center/ ],
+	[ 'sso-keyed'    => qr/^28000 .*"sso-keyed" is one of IAM Identity Center/ ],
+	[ 'from-sso'     => qr/^28000 .*"sso-keyed" is one of IAM Identity Center/ ],
+	[ 'sso-token'    => qr/^28000 .*"sso-token" says nothing of credentials/ ], # for other services
+	[ login          => qr/^28000 .*"login" is one of aws login/ ],
+	[ 'batch-login'  => 'AKIDBATCH' ],
+	[ token          => 'AKIDTOKEN' ],
+	[ 'token-old'    => 'AKIDTOKEN' ],
 	[ half           => qr/^28000 .*"half" has no aws_secret_access_key/ ],
 	[ mute           => qr/^28000 .*"mute" says nothing of credentials/ ],
 	[ 'profile etl'  => qr/^28000 .*"profile etl" is in none/ ])
@@ -501,6 +555,8 @@ is(check_of('region'), 'us-east-1, from profile', 'and check_setup() tells where
 is($athena->with(profile => 'elsewhere')->identity, 'AKIDCONFIG', 'a setting comes before it');
 $athena->with(profile => 'elsewhere', region => '')->query_error('SELECT athena_calc.list_engine_versions()');
 like(check_of('region'), qr/^eu-west-1, /, 'where there is none, the profile has the word');
+like($athena->with(profile => 'large-region', region => '')->identity, qr/^55000 the region of the profile/,
+	'a region in capitals, which no signature has');
 like($athena->with(profile => 'wrong-region', region => '')->identity, qr/^55000 the region of the profile/,
 	'a wrong one is an error');
 
@@ -550,6 +606,7 @@ keys='"AccessKeyId": "AKIDPROCESS", "SecretAccessKey": "@{[ secret_of('AKIDPROCE
 echo run >> "$home/runs"
 case \$1 in
 	valid)     echo "{\\"Version\\": 1, \$keys}" ;;
+	slow)      sleep 2.5; echo "{\\"Version\\": 1, \$keys, \\"Expiration\\": \\"\$(date -u -d '+15 seconds' '+%F %T%z')\\"}" ;;
 	expiring)  echo "{\\"Version\\": 1, \$keys, \\"Expiration\\": \\"\$(date -u -d '+2 seconds' +%FT%TZ)\\"}" ;;
 	token)     echo '{"Version": 1, "AccessKeyId": "AKIDTOKEN", "SessionToken": "a+session/token==",'
 	           echo '"SecretAccessKey": "@{[ secret_of('AKIDTOKEN') ]}"}' ;;
@@ -567,7 +624,7 @@ case \$1 in
 esac
 END
 chmod 0755, $process;
-my @programs = qw(valid expiring token version unversioned keyless words silent timeless fails killed endless sleeps closes);
+my @programs = qw(valid slow expiring token version unversioned keyless words silent timeless fails killed endless sleeps closes);
 write_profiles(undef, join '', map { qq([profile $_]\ncredential_process = "$process" $_\n) } @programs);
 append_to_file("$home/.aws/config", "[profile $_->[0]]\ncredential_process = $_->[1]\n")
   for [ gone => "$home/nothing" ], [ quote => q('never closed) ], [ shell => "echo hello; touch $home/injected" ],
@@ -598,8 +655,8 @@ for my $case (
 	[ version     => qr/^28000 .*output has no Version 1/ ],
 	[ unversioned => qr/^28000 .*output has no Version 1/ ],
 	[ keyless     => qr/^28000 .*output has no credentials/ ],
-	[ words       => qr/^28000 .*"words" has a credential_process whose output / ],
-	[ silent      => qr/^28000 .*"silent" has a credential_process whose output / ],
+	[ words       => qr/^28000 .*"words" has a credential_process whose output is not JSON: see / ],
+	[ silent      => qr/^28000 .*"silent" has a credential_process whose output is not JSON: see / ],
 	[ timeless    => qr/^28000 .*output has an Expiration that is no time/ ],
 	[ fails       => qr/^28000 the program exited with status 3$/ ],
 	[ killed      => qr/^28000 the program was ended by signal 9/ ],
@@ -626,6 +683,23 @@ $athena->with(%allowed, profile => 'expiring')->identity;
 sleep 3;
 is($athena->identity, 'AKIDPROCESS', 'with one that is over');
 is(slurp_file("$home/runs"), "run\nrun\n", 'it is run again');
+
+# In the last third of their life others are fetched: from the 10th to the 12th second here.
+unlink "$home/runs";
+$athena->with(%allowed, profile => 'slow')->identity;
+sleep 12.5;
+is($athena->identity, 'AKIDPROCESS', 'while credentials still hold');
+is(slurp_file("$home/runs"), "run\nrun\n", 'a program is run again');
+unlike(slurp_file($athena->node->logfile), qr/could not refresh AWS credentials/, 'to its end, however long it takes');
+$athena->identity;
+is(slurp_file("$home/runs"), "run\nrun\n", 'and once');
+
+# Where a profile of the config file has keys and a program, it is the program's; those of the credentials file come before it.
+append_to_file("$home/.aws/config", "[profile both]\ncredential_process = \"$process\" valid\n" . keys_of('AKIDCONFIG'));
+is($athena->with(%allowed, profile => 'both')->identity, 'AKIDPROCESS', 'a program comes before keys beside it');
+like($athena->with(profile => 'both')->identity, qr/^28000 .*which is not allowed to run$/, 'also where it is not allowed');
+write_file("$home/.aws/credentials", "[both]\n" . keys_of('AKIDBATCH'));
+is($athena->with(%allowed, profile => 'both')->identity, 'AKIDBATCH', 'but not before those of the credentials file');
 
 for my $name (qw(sleeps closes))
 {

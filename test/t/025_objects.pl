@@ -368,11 +368,11 @@ $athena->reconnect;
 
 sub delete_answer
 {
-	my ($body) = @_;
+	my ($body, %fault) = @_;
 
 	$athena->clear_faults;
 	put_text("$bucket/deleted/$_", '') for 1, 2;
-	$athena->fault(operation => 'S3.DeleteObjects', body => $body);
+	$athena->fault(operation => 'S3.DeleteObjects', body => $body, %fault);
 	my $found = error_of("s3_delete_objects('$bucket/deleted/')");
 	is($athena->value('SELECT 1'), 1, 'the backend lives');
 	return $found;
@@ -396,11 +396,18 @@ is(delete_answer($_->[1])->{sqlstate}, '08P01', "the answer is $_->[0]")
 is(delete_answer($_)->{sqlstate}, '08P01', "the answer is $_")
   for '<html/>', '<ListBucketResult/>', '<DeleteResultX/>', '<a><DeleteResult/></a>', '<Error/>', '<Error><Code/></Error>',
   '<DeleteResult><Error><Key>deleted/1</Key></Error></DeleteResult>', '<DeleteResult><Error/></DeleteResult>';
-$error = delete_answer('<Error><Code>InternalError</Code><Message>We</Message></Error>');
-is("$error->{sqlstate} $error->{message}", '58000 S3 DeleteObjects failed: We', 'an error in place of the answer');
+my $trouble = '<Error><Code>InternalError</Code><Message>We</Message></Error>';
+is(delete_answer($trouble)->{sqlstate}, '00000', 'an error in place of the answer that passes');
+$error = delete_answer($trouble, times => undef);
+is("$error->{sqlstate} $error->{message}", '58000 S3 DeleteObjects failed: We', 'and one that stays');
 is(detail_value($error, 'http_status'), 200, 'under 200');
-is(delete_answer("<Error><Code>$_->[0]</Code></Error>")->{sqlstate}, $_->[1], "$_->[0] under 200")
+is(detail_value($error, 'attempts'),    3,   'is tried again, as AWS asks for');
+$athena->fault(operation => 'S3.ListObjectsV2', body => $trouble);
+is($athena->value("SELECT count(*) FROM athena_calc.s3_list_objects('$bucket/deleted/')"), 2, 'so is one in place of a list');
+$athena->query('SET athena_calc.max_attempts = 1');
+is(delete_answer("<Error><Code>$_->[0]</Code></Error>", times => undef)->{sqlstate}, $_->[1], "$_->[0] under 200")
   for [ 'AccessDenied', '42501' ], [ 'SlowDown', '53400' ], [ 'NoSuchBucket', '42704' ], [ 'ExpiredToken', '28000' ], [ 'Odd', 'SP000' ];
+$athena->query('RESET athena_calc.max_attempts');
 $error = delete_answer('<DeleteResult><Error><Code>Odd</Code><Message>' . 'm' x 100_000 . '</Message></Error></DeleteResult>');
 is(length $error->{message}, 8192 + length 'S3 DeleteObjects failed: ', 'a message is no longer than people read');
 $athena->clear_faults;
