@@ -96,6 +96,7 @@ calculations_ask(Poll *poll, WaitedCalculation *calculations, int count)
 	int left = 0;
 	bool forgiven = true;
 	bool troubled = false;
+	int64 since;
 
 	for (int i = 0; i < count; i++)
 	{
@@ -113,6 +114,7 @@ calculations_ask(Poll *poll, WaitedCalculation *calculations, int count)
 		if (requests[i].error.sqlstate == 0)
 			poll->trouble = 0;
 	}
+	since = poll->trouble;
 	asked = 0;
 	for (int i = 0; i < count; i++)
 	{
@@ -134,12 +136,14 @@ calculations_ask(Poll *poll, WaitedCalculation *calculations, int count)
 		}
 		else
 		{
-			int64 since = poll->trouble;
-
+			/* What one is throttled for does not end the trouble that another has. */
+			poll->trouble = since;
 			forgiven = poll_forgives(poll, &request->error);
-			if (!troubled && since != 0)
-				poll->trouble = since;
-			troubled = troubled || poll->trouble != 0;
+			if (poll->trouble != 0)
+			{
+				since = poll->trouble;
+				troubled = true;
+			}
 			calculation->ended = !forgiven;
 			/* What was known before is better than trouble that passes, and trouble than no time for an answer. */
 			if (!forgiven || !calculation->last.answered ||
@@ -148,6 +152,7 @@ calculations_ask(Poll *poll, WaitedCalculation *calculations, int count)
 		}
 		left += !calculation->ended;
 	}
+	poll->trouble = troubled ? since : 0;
 	MemoryContextSwitchTo(before);
 	MemoryContextDelete(round);
 	return left;

@@ -17,6 +17,13 @@
 /* A service that goes on giving pages without a row in them is not listing anything. */
 #define MAX_EMPTY_PAGES 1000
 
+/*
+ * Rows of many requests are kept until the last is there. Athena's have some kB; of what is larger than that, all together may be so
+ * many times athena_calc.max_response_size.
+ */
+#define LARGE_ANSWER_BYTES 65536
+#define MAX_LARGE_ANSWERS 16
+
 /* clang-format off */
 #define IN_STATE(state, sqlstate, hint) \
 	{"InvalidRequestException", "Session is in the " state " state", sqlstate, hint}
@@ -153,8 +160,6 @@ athena_read_document(AwsCall *call, const HttpResponse *response, JsonValue *doc
 		aws_error_invalid_response(&call->error, response, "is not a JSON object");
 	else
 		return true;
-	/* It said yes, only not how. */
-	call->uncertain = true;
 	return false;
 }
 
@@ -163,7 +168,6 @@ set_invalid(AwsCall *call, const HttpResponse *response, const MarshalProblem *p
 {
 	aws_error_invalid_response(&call->error, response, problem->text);
 	call->error.sqlstate = problem->sqlstate;
-	call->uncertain = true;
 }
 
 static void
@@ -305,9 +309,12 @@ read_page(AwsCall *call, const HttpResponse *response, void *context)
 	{
 		Datum values[ATHENA_MAX_COLUMNS];
 		bool nulls[ATHENA_MAX_COLUMNS];
-		MemoryContext before = MemoryContextSwitchTo(page->row_context);
-		bool read = marshal_row(page->operation, page->arguments, row, values, nulls, &problem);
+		MemoryContext before;
+		bool read;
 
+		CHECK_FOR_INTERRUPTS();
+		before = MemoryContextSwitchTo(page->row_context);
+		read = marshal_row(page->operation, page->arguments, row, values, nulls, &problem);
 		if (read)
 			page->row(values, nulls, page->context);
 		MemoryContextSwitchTo(before);
@@ -430,7 +437,23 @@ typedef struct RequestCall
 {
 	AwsCall call; /* first: the client's */
 	AthenaRequest *request;
+	size_t *large_bytes; /* of large answers to all the requests, so far */
 } RequestCall;
+
+/* Counts an answer that is kept, and refuses those that are too large together. */
+static void
+count_answer(RequestCall *call, size_t length)
+{
+	if (length <= LARGE_ANSWER_BYTES)
+		return;
+	*call->large_bytes += length;
+	if (*call->large_bytes > (size_t) setting_max_response_size * 1024 * MAX_LARGE_ANSWERS)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("the answers together are longer than %d times "
+							   "athena_calc.max_response_size",
+							   MAX_LARGE_ANSWERS),
+						errhint("Ask for fewer at once, or raise athena_calc.max_response_size.")));
+}
 
 /* Keeps the outcome of a request, or raises what concerns them all. */
 static void
@@ -444,6 +467,7 @@ read_outcome(AwsCall *call, const HttpResponse *response, void *result_context)
 
 	if (call->error.sqlstate == 0 && athena_read_document(call, response, &document))
 	{
+		count_answer((RequestCall *) call, response->body_length);
 		before = MemoryContextSwitchTo(result_context);
 		request->values = palloc(sizeof(Datum) * operation->column_count);
 		request->nulls = palloc(sizeof(bool) * operation->column_count);
@@ -469,6 +493,7 @@ athena_request(const AwsConfig *config, AthenaRequest *requests, int count)
 	MemoryContext before = enter_call_context();
 	MemoryContext call_context;
 	AthenaTarget *target = NULL;
+	size_t large_bytes = 0;
 	RequestCall *calls =
 		MemoryContextAllocExtended(CurrentMemoryContext, sizeof(RequestCall) * Max(count, 1),
 								   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
@@ -485,6 +510,7 @@ athena_request(const AwsConfig *config, AthenaRequest *requests, int count)
 			find_target(target, request->operation->name);
 		}
 		calls[i].request = request;
+		calls[i].large_bytes = &large_bytes;
 		calls[i].call.sent = request->sent;
 		address_call(&calls[i].call, target, request->operation->name,
 					 marshal_request(request->operation, request->arguments, work_group(target), 0,

@@ -38,9 +38,7 @@ append_outcome(StringInfo outcome, const char *what, const char *id, const Athen
 		appendStringInfoString(outcome, TextDatumGetCString(request->values[0]));
 }
 
-/*
- * Says what cannot be mended: a start whose answer nobody knows. It may have started nothing.
- */
+/* Says what cannot be mended: a start whose answer nobody knows. It may have started nothing. */
 static void
 append_unknown(StringInfo outcome, const AthenaOperation *operation, const NullableDatum *arguments)
 {
@@ -55,7 +53,7 @@ append_unknown(StringInfo outcome, const AthenaOperation *operation, const Nulla
 						 TextDatumGetCString(arguments[START_CALCULATION_SESSION_ID].value));
 }
 
-/* Whether a calculation is left running. One in a session of its own goes with that. */
+/* Whether the calculation is left running. One in a session of its own goes with that. */
 static bool
 is_left(const Started *started)
 {
@@ -64,15 +62,12 @@ is_left(const Started *started)
 
 /* Sends all that there is to say, at once: the one must not wait for the other's answer. */
 static void
-carry_out(Errand *errand, StringInfo outcome)
+carry_out(Errand *errand)
 {
 	Started *started = (Started *) errand;
-	AthenaRequest requests[2];
-	NullableDatum arguments[2];
-	int count = 0;
+	bool stops;
+	bool terminates;
 
-	memset(requests, 0, sizeof(requests));
-	memset(arguments, 0, sizeof(arguments));
 	if (started->session_sent && started->session_id == NULL)
 		started->session_id =
 			learn_id(started->config, &operation_start_session, started->session_start);
@@ -81,39 +76,34 @@ carry_out(Errand *errand, StringInfo outcome)
 		started->calculation_id = learn_id(started->config, &operation_start_calculation_execution,
 										   started->calculation_start);
 
+	stops = started->calculation_id != NULL && !is_left(started);
+	terminates = started->session_id != NULL;
+	if (stops)
+		started->end_arguments[0].value = CStringGetTextDatum(started->calculation_id);
+	if (terminates)
+		started->end_arguments[1].value = CStringGetTextDatum(started->session_id);
+	if (stops || terminates)
+		athena_request(started->config, stops ? &started->ends[0] : &started->ends[1],
+					   (int) stops + (int) terminates);
+}
+
+/* Says what has become of all that was started. */
+static void
+tell(Errand *errand, StringInfo outcome)
+{
+	const Started *started = (const Started *) errand;
+
 	if (started->calculation_sent && started->calculation_id == NULL && started->session_id == NULL)
 		append_unknown(outcome, &operation_start_calculation_execution, started->calculation_start);
 	if (started->session_sent && started->session_id == NULL)
 		append_unknown(outcome, &operation_start_session, started->session_start);
 	if (started->calculation_id != NULL && is_left(started))
-	{
 		appendStringInfo(outcome, "calculation %s: left running (athena_calc.on_cancel)",
 						 started->calculation_id);
-		started->calculation_id = NULL;
-	}
-
-	if (started->calculation_id != NULL)
-	{
-		arguments[count].value = CStringGetTextDatum(started->calculation_id);
-		requests[count].operation = &operation_stop_calculation_execution;
-		requests[count].arguments = &arguments[count];
-		count++;
-	}
+	else if (started->calculation_id != NULL)
+		append_outcome(outcome, "calculation", started->calculation_id, &started->ends[0]);
 	if (started->session_id != NULL)
-	{
-		arguments[count].value = CStringGetTextDatum(started->session_id);
-		requests[count].operation = &operation_terminate_session;
-		requests[count].arguments = &arguments[count];
-		count++;
-	}
-	if (count > 0)
-		athena_request(started->config, requests, count);
-
-	count = 0;
-	if (started->calculation_id != NULL)
-		append_outcome(outcome, "calculation", started->calculation_id, &requests[count++]);
-	if (started->session_id != NULL)
-		append_outcome(outcome, "session", started->session_id, &requests[count]);
+		append_outcome(outcome, "session", started->session_id, &started->ends[1]);
 }
 
 void
@@ -121,5 +111,10 @@ started_begin(Started *started)
 {
 	started->errand.what = "runs a calculation";
 	started->errand.carry_out = carry_out;
+	started->errand.tell = tell;
+	started->ends[0].operation = &operation_stop_calculation_execution;
+	started->ends[1].operation = &operation_terminate_session;
+	for (int i = 0; i < (int) lengthof(started->ends); i++)
+		started->ends[i].arguments = &started->end_arguments[i];
 	errand_begin(&started->errand);
 }

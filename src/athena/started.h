@@ -24,6 +24,10 @@ typedef struct Started
 
 	char *calculation_id; /* that is to be stopped; NULL for none */
 	char *session_id;     /* that is to be terminated; NULL for none */
+
+	/* What is said to Athena in the end: the calculation's, and the session's. */
+	AthenaRequest ends[2];
+	NullableDatum end_arguments[2];
 } Started;
 
 /*

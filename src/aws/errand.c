@@ -37,32 +37,33 @@ static char *
 carry_out(Errand *errand, bool after_cancel)
 {
 	MemoryContext before = MemoryContextSwitchTo(errand->context);
+	ErrorData *volatile error = NULL;
 	uint32 holds;
 	StringInfoData outcome;
 
 	release_light_locks();
 	errand_end(errand);
-	initStringInfo(&outcome);
 	HOLD_INTERRUPTS();
 	holds = InterruptHoldoffCount;
 	http_hurry(http_now() + PATIENCE_US, after_cancel);
 	PG_TRY();
 	{
-		errand->carry_out(errand, &outcome);
+		errand->carry_out(errand);
 	}
 	PG_CATCH();
 	{
-		ErrorData *error;
-
 		MemoryContextSwitchTo(errand->context);
 		error = CopyErrorData();
 		FlushErrorState();
-		appendStringInfo(&outcome, "%s%s", outcome.len > 0 ? "\n" : "", error->message);
 		/* An error lets go of all holds. */
 		InterruptHoldoffCount = holds;
 	}
 	PG_END_TRY();
 	http_hurry(0, false);
+	initStringInfo(&outcome);
+	errand->tell(errand, &outcome);
+	if (error != NULL)
+		appendStringInfo(&outcome, "%s%s", outcome.len > 0 ? "\n" : "", error->message);
 	RESUME_INTERRUPTS();
 	MemoryContextSwitchTo(before);
 	return outcome.len > 0 ? outcome.data : NULL;

@@ -23,11 +23,14 @@ struct Errand
 	MemoryContext context; /* lives as long as the errand */
 	const char *what;      /* what the statement does, for the log: "runs a calculation" */
 
-	/* Does what is left to be done, in the errand's context, and appends lines about it. May throw. */
-	void (*carry_out)(Errand *errand, StringInfo outcome);
+	/* Does what is left to be done, in the errand's context. May throw, as where there are no credentials any more. */
+	void (*carry_out)(Errand *errand);
+
+	/* Appends lines about what has become of it: to be called after that, however it ended. */
+	void (*tell)(Errand *errand, StringInfo outcome);
 };
 
-/* Takes it up: from now on the end of the backend carries it out. The caller fills in `what` and carry_out. */
+/* Takes it up: from now on the end of the backend carries it out. The caller fills in `what`, carry_out and tell. */
 extern void errand_begin(Errand *errand);
 
 /* Lays it down; nothing is sent. One that is not taken up may be laid down, too. */

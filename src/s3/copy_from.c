@@ -73,6 +73,8 @@ feed_copy(void *buffer, int least, int most)
 {
 	int length = 0;
 
+	/* A row may be long, and COPY looks at interrupts between rows alone. */
+	CHECK_FOR_INTERRUPTS();
 	copy_option_check_settings(&innermost->options);
 	while (length < least)
 	{

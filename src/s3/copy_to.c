@@ -112,9 +112,15 @@ object_number(const CopyTo *to, const char *key)
 {
 	size_t length = strlen(to->uri.key) + strlen("part-");
 	int number = strlen(key) > length ? atoi(key + length) : -1;
+	char *own;
 
-	return number >= 0 && number < MAX_OBJECTS && strcmp(key, object_key(to, number)) == 0 ? number
-																						   : -1;
+	if (number < 0 || number >= MAX_OBJECTS)
+		return -1;
+	own = object_key(to, number);
+	if (strcmp(key, own) != 0)
+		number = -1;
+	pfree(own);
+	return number;
 }
 
 /* Writes at once. COPY calls in the memory of a row, and what is behind the sink need not tidy up after itself. */

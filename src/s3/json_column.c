@@ -9,9 +9,14 @@
 
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
+
+/* A name whose characters are all of them escapes, in quotes; longer keys name no column. */
+#define MAX_KEY_BYTES (6 * NAMEDATALEN + 2)
 
 typedef enum ShapeKind
 {
@@ -27,8 +32,7 @@ struct JsonShape
 	ShapeKind kind;
 	const JsonShape *element; /* of an array */
 	char delimiter;           /* between them */
-	JsonColumn *fields;       /* of a row */
-	int field_count;
+	JsonColumns fields;       /* of a row */
 };
 
 static const JsonShape *shape_of(Oid type);
@@ -40,18 +44,79 @@ json_column_is_binary(Oid type)
 }
 
 void
-json_column_init(JsonColumn *column, Form_pg_attribute attribute)
+json_columns_init(JsonColumns *columns, int room)
 {
+	columns->count = 0;
+	columns->columns = palloc(sizeof(JsonColumn) * (Size) room);
+	columns->by_key = palloc(sizeof(JsonColumn *) * (Size) room);
+}
+
+void
+json_columns_add(JsonColumns *columns, Form_pg_attribute attribute)
+{
+	JsonColumn *column = &columns->columns[columns->count];
+
+	columns->by_key[columns->count++] = column;
 	column->name = NameStr(attribute->attname);
 	column->key = pg_server_to_any(column->name, (int) strlen(column->name), PG_UTF8);
 	column->key_length = strlen(column->key);
 	column->shape = shape_of(attribute->atttypid);
 }
 
-bool
-json_column_is(const JsonColumn *column, JsonValue key)
+/* Shorter keys come first: that is told without looking at them. */
+static int
+compare_key(const char *key, size_t length, const JsonColumn *column)
 {
-	return json_key_is(key, column->key, column->key_length);
+	if (length != column->key_length)
+		return length < column->key_length ? -1 : 1;
+	return memcmp(key, column->key, length);
+}
+
+static int
+compare_columns(const void *a, const void *b)
+{
+	const JsonColumn *left = *(JsonColumn *const *) a;
+
+	return compare_key(left->key, left->key_length, *(JsonColumn *const *) b);
+}
+
+void
+json_columns_sort(JsonColumns *columns)
+{
+	qsort(columns->by_key, (size_t) columns->count, sizeof(JsonColumn *), compare_columns);
+}
+
+int
+json_columns_find(const JsonColumns *columns, JsonValue key, int likely)
+{
+	char unescaped[MAX_KEY_BYTES];
+	const char *name = key.start + 1;
+	size_t length = key.length - 2;
+	int low = 0;
+	int high = columns->count;
+
+	if (memchr(name, '\\', length) != NULL)
+	{
+		if (key.length > sizeof(unescaped) ||
+			json_read_string(key, unescaped, &length) != JSON_READ)
+			return -1;
+		name = unescaped;
+	}
+	if (likely < columns->count && compare_key(name, length, &columns->columns[likely]) == 0)
+		return likely;
+	while (low < high)
+	{
+		int middle = (low + high) / 2;
+		int order = compare_key(name, length, columns->by_key[middle]);
+
+		if (order == 0)
+			return (int) (columns->by_key[middle] - columns->columns);
+		if (order < 0)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return -1;
 }
 
 static void
@@ -59,12 +124,13 @@ take_fields(JsonShape *shape, Oid type)
 {
 	TupleDesc row = lookup_rowtype_tupdesc_copy(type, -1);
 
-	shape->fields = palloc(sizeof(JsonColumn) * (Size) row->natts);
+	json_columns_init(&shape->fields, row->natts);
 	for (int i = 0; i < row->natts; i++)
 	{
 		if (!TupleDescAttr(row, i)->attisdropped)
-			json_column_init(&shape->fields[shape->field_count++], TupleDescAttr(row, i));
+			json_columns_add(&shape->fields, TupleDescAttr(row, i));
 	}
+	json_columns_sort(&shape->fields);
 }
 
 /* No type is a part of itself, so this ends. */
@@ -158,16 +224,18 @@ append_part(StringInfo out, const JsonShape *shape, JsonValue value)
 	appendStringInfoChar(out, '"');
 }
 
-/* How many dimensions there are: as many as arrays begin before anything else comes. */
+/*
+ * How many dimensions there are: as many as arrays begin before anything else comes. One more than an array may have is as wrong as
+ * any number.
+ */
 static int
 count_dimensions(JsonValue array)
 {
-	JsonCursor cursor = json_cursor(array);
-	JsonValue first;
+	int dimensions = 0;
 
-	if (json_type(array) != JSON_ARRAY)
-		return 0;
-	return 1 + (json_next_element(&cursor, &first) ? count_dimensions(first) : 0);
+	for (const char *p = array.start; dimensions <= MAXDIM && strchr("[ \t\r\n", *p) != NULL; p++)
+		dimensions += *p == '[';
+	return dimensions;
 }
 
 /* Whether there is an element in it, at any depth. */
@@ -182,6 +250,7 @@ append_array(StringInfo out, const JsonShape *shape, JsonValue array, int dimens
 	appendStringInfoChar(out, '{');
 	for (; json_next_element(&cursor, &part); is_first = false)
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (!is_first)
 			appendStringInfoChar(out, shape->delimiter);
 		if (json_type(part) == JSON_ARRAY && dimensions > 1)
@@ -203,28 +272,32 @@ append_array(StringInfo out, const JsonShape *shape, JsonValue array, int dimens
 static void
 append_row(StringInfo out, const JsonShape *shape, JsonValue object)
 {
-	JsonValue *values = palloc0(sizeof(JsonValue) * (Size) shape->field_count);
+	const JsonColumns *fields = &shape->fields;
+	JsonValue *values = palloc0(sizeof(JsonValue) * (Size) fields->count);
 	JsonCursor cursor = json_cursor(object);
 	JsonValue key;
 	JsonValue value;
+	int likely = 0;
 
 	while (json_next_member(&cursor, &key, &value))
 	{
-		for (int i = 0; i < shape->field_count; i++)
-		{
-			if (json_column_is(&shape->fields[i], key))
-				values[i] = value;
-		}
+		int found = json_columns_find(fields, key, likely);
+
+		CHECK_FOR_INTERRUPTS();
+		if (found < 0)
+			continue;
+		values[found] = value;
+		likely = found + 1;
 	}
 	appendStringInfoChar(out, '(');
-	for (int i = 0; i < shape->field_count; i++)
+	for (int i = 0; i < fields->count; i++)
 	{
 		JsonType type = json_type(values[i]);
 
 		if (i > 0)
 			appendStringInfoChar(out, ',');
 		if (type != JSON_ABSENT && type != JSON_NULL)
-			append_part(out, shape->fields[i].shape, values[i]);
+			append_part(out, fields->columns[i].shape, values[i]);
 	}
 	appendStringInfoChar(out, ')');
 }

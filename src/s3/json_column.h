@@ -28,11 +28,23 @@ typedef struct JsonColumn
 	const JsonShape *shape;
 } JsonColumn;
 
-/* In CurrentMemoryContext; the attribute must last as long. */
-extern void json_column_init(JsonColumn *column, Form_pg_attribute attribute);
+/* Columns that are found by their names: there may be many of them, and a member for each in each line. */
+typedef struct JsonColumns
+{
+	int count;
+	JsonColumn *columns;
+	JsonColumn **by_key; /* the same, in the order of their keys */
+} JsonColumns;
 
-/* Whether a key of a checked document is the column's name, letter for letter. */
-extern bool json_column_is(const JsonColumn *column, JsonValue key);
+/* In CurrentMemoryContext; the attributes must last as long. First with none, then as many as there is room for. */
+extern void json_columns_init(JsonColumns *columns, int room);
+extern void json_columns_add(JsonColumns *columns, Form_pg_attribute attribute);
+
+/* When all are there. */
+extern void json_columns_sort(JsonColumns *columns);
+
+/* The column that a key of a checked document names, letter for letter, or -1. `likely`, one or beyond all, is looked at first. */
+extern int json_columns_find(const JsonColumns *columns, JsonValue key, int likely);
 
 /*
  * Appends a value of a checked document, which may be absent, as a field of COPY's text format, in UTF-8. `memory` is for what

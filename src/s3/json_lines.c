@@ -30,12 +30,12 @@
 
 #define LINES_HINT "JSON Lines are one object on each line, as Spark writes them."
 
-typedef struct Column
+/* What there is of a column. */
+typedef struct Member
 {
-	JsonColumn json;
 	JsonValue value; /* the one on this line */
 	int follower;    /* the column whose member came behind this one's the last time */
-} Column;
+} Member;
 
 typedef struct JsonLinesSource
 {
@@ -45,9 +45,9 @@ typedef struct JsonLinesSource
 	uint64 *line;
 	uint64 blank_lines; /* what `line` points to where nobody counts */
 
-	Column *columns;
-	int column_count;
-	int first; /* the column whose member came first the last time */
+	JsonColumns columns;
+	Member *members; /* for each column */
+	int first;       /* the column whose member came first the last time */
 
 	StringInfoData input; /* bytes of JSON, as they came */
 	int next;             /* where the next line begins in them */
@@ -58,20 +58,6 @@ typedef struct JsonLinesSource
 	int given;             /* how much of it has been read */
 	MemoryContext memory;  /* what a value takes on its way there */
 } JsonLinesSource;
-
-/* The column that a member is for, or -1. The members of one line are mostly those of the line before, in the same order. */
-static int
-find_column(const JsonLinesSource *lines, JsonValue key, int follower)
-{
-	if (follower < lines->column_count && json_column_is(&lines->columns[follower].json, key))
-		return follower;
-	for (int i = 0; i < lines->column_count; i++)
-	{
-		if (json_column_is(&lines->columns[i].json, key))
-			return i;
-	}
-	return -1;
-}
 
 pg_noreturn static void
 refuse_member(JsonValue key)
@@ -96,7 +82,7 @@ refuse_line(const char *line, size_t length, const char *at, const char *problem
 			 errdetail("At byte %zu of the line.", (size_t) (at - line) + 1), errhint(LINES_HINT)));
 }
 
-/* Checks a line and finds the columns' values in it. */
+/* Checks a line and finds the columns' values in it. The members are mostly those of the line before, in the same order. */
 static void
 take_line(JsonLinesSource *lines, const char *line, size_t length)
 {
@@ -112,18 +98,19 @@ take_line(JsonLinesSource *lines, const char *line, size_t length)
 	if (json_type(object) != JSON_OBJECT)
 		refuse_line(line, length, object.start,
 					json_type(object) == JSON_ARRAY ? "it is an array" : "it is a single value");
-	for (int i = 0; i < lines->column_count; i++)
-		lines->columns[i].value.length = 0;
+	for (int i = 0; i < lines->columns.count; i++)
+		lines->members[i].value.length = 0;
 	cursor = json_cursor(object);
 	while (json_next_member(&cursor, &key, &value))
 	{
-		int found = find_column(lines, key, *follower);
+		int found = json_columns_find(&lines->columns, key, *follower);
 
+		CHECK_FOR_INTERRUPTS();
 		if (found >= 0)
 		{
-			lines->columns[found].value = value;
+			lines->members[found].value = value;
 			*follower = found;
-			follower = &lines->columns[found].follower;
+			follower = &lines->members[found].follower;
 		}
 		else if (!lines->ignore_unknown)
 			refuse_member(key);
@@ -214,11 +201,12 @@ next_row(JsonLinesSource *lines)
 	take_line(lines, line, length);
 	resetStringInfo(&lines->output);
 	lines->given = 0;
-	for (int i = 0; i < lines->column_count; i++)
+	for (int i = 0; i < lines->columns.count; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (i > 0)
 			appendStringInfoChar(&lines->output, '\t');
-		json_column_put(&lines->columns[i].json, lines->columns[i].value, &lines->output,
+		json_column_put(&lines->columns.columns[i], lines->members[i].value, &lines->output,
 						lines->memory);
 	}
 	appendStringInfoChar(&lines->output, '\n');
@@ -249,11 +237,11 @@ json_lines_source(ByteSource *below, TupleDesc descriptor, const List *attnums,
 	lines->below = below;
 	lines->ignore_unknown = options->ignore_unknown;
 	lines->line = options->line != NULL ? options->line : &lines->blank_lines;
-	lines->column_count = list_length(attnums);
-	lines->columns = palloc0(sizeof(Column) * (Size) lines->column_count);
-	for (int i = 0; i < lines->column_count; i++)
-		json_column_init(&lines->columns[i].json,
-						 TupleDescAttr(descriptor, list_nth_int(attnums, i) - 1));
+	json_columns_init(&lines->columns, list_length(attnums));
+	for (int i = 0; i < list_length(attnums); i++)
+		json_columns_add(&lines->columns, TupleDescAttr(descriptor, list_nth_int(attnums, i) - 1));
+	json_columns_sort(&lines->columns);
+	lines->members = palloc0(sizeof(Member) * (Size) lines->columns.count);
 	initStringInfo(&lines->input);
 	initStringInfo(&lines->output);
 	lines->memory = AllocSetContextCreate(CurrentMemoryContext, "athena_calc JSON value",
@@ -284,6 +272,7 @@ write_rows(ByteSink *sink, const char *bytes, size_t length)
 	{
 		const char *escape;
 
+		CHECK_FOR_INTERRUPTS();
 		if (lines->escaped)
 		{
 			appendStringInfoChar(&lines->plain, *bytes++ == '\\' ? '\\' : ' ');

@@ -39,6 +39,9 @@
 /* Parts in memory: one is filled, the others are on their way. */
 #define MAX_PARTS 4
 
+/* Of how many objects it is told by name that something is left. */
+#define MAX_TOLD 10
+
 /* How much may be written, and how long it may take, until the parts on their way are looked after. */
 #define BYTES_BETWEEN_LOOKS (64 * 1024)
 #define MS_BETWEEN_LOOKS 100
@@ -47,9 +50,10 @@
 typedef struct Head
 {
 	bool exists;
-	bool is_absent;                    /* said to be; neither where it is not to be seen */
-	int64 length;                      /* -1 where it is not said */
-	char checksum[CHECKSUM_TEXT_SIZE]; /* "" where it is not said */
+	bool is_absent; /* said to be; neither where it is not to be seen */
+	int64 length;   /* -1 where it is not said */
+	char mark
+		[AWS_UUID_SIZE]; /* the copy that wrote it; "" where none has, or where it is not said */
 } Head;
 
 /* What S3 said of a part. */
@@ -68,10 +72,9 @@ typedef struct Upload
 	char *type;
 	bool is_new; /* nothing was there under its name */
 	uint64 length;
-	const char *checksum; /* of one that is written as a whole */
-	bool was_asked_for;   /* whether an upload was begun, or is being */
+	bool was_asked_for; /* whether an upload was begun, or is being */
 	S3Call creation;
-	HttpHeader creation_headers[3];
+	HttpHeader creation_headers[4];
 	char *id; /* the upload's, encoded; NULL for none */
 	Uploaded *parts;
 	int part_count; /* how many have been sent */
@@ -102,6 +105,7 @@ struct S3Writer
 {
 	Errand errand; /* first */
 	MemoryContext memory;
+	char mark[AWS_UUID_SIZE]; /* by which its objects are known from others' */
 	bool overwrite;
 	S3Run *run;
 	Upload *uploads; /* all, in their order */
@@ -113,6 +117,9 @@ struct S3Writer
 	size_t unlooked; /* bytes since the last look after parts */
 	int64 looked_at; /* when that was, in milliseconds of coarse_now() */
 };
+
+/* What each object is given, to be seen by HEAD: others may write the same, or as much. */
+static const char mark_header[] = "x-amz-meta-athena-calc-copy";
 
 static const HttpHeader checksum_algorithm = {"x-amz-checksum-algorithm", "CRC32"};
 static const HttpHeader checksum_type = {"x-amz-checksum-type", "FULL_OBJECT"};
@@ -160,17 +167,16 @@ read_head(AwsError *error, const HttpResponse *response, void *context)
 {
 	Head *head = context;
 	size_t size;
-	size_t checksum_size;
+	size_t mark_size;
 	const char *length = http_response_header(response, "content-length", &size);
-	const char *checksum =
-		http_response_header(response, checksum_header(CHECKSUM_DEFAULT), &checksum_size);
+	const char *mark = http_response_header(response, mark_header, &mark_size);
 
 	memset(head, 0, sizeof(*head));
 	head->exists = error->sqlstate == 0;
 	head->is_absent = response->status == HTTP_STATUS_NOT_FOUND;
 	head->length = length != NULL ? strtoll(length, NULL, 10) : -1;
-	if (checksum != NULL && checksum_size < sizeof(head->checksum))
-		memcpy(head->checksum, checksum, checksum_size);
+	if (mark != NULL && mark_size < sizeof(head->mark))
+		memcpy(head->mark, mark, mark_size);
 	/* Refusals (403, and 400 of credentials or the region) have no words here, where there is no body. */
 	if (response->status == HTTP_STATUS_NOT_FOUND || response->status == HTTP_STATUS_FORBIDDEN ||
 		response->status == HTTP_STATUS_BAD_REQUEST)
@@ -181,11 +187,7 @@ read_head(AwsError *error, const HttpResponse *response, void *context)
 static S3Request
 head_request(const S3Uri *uri)
 {
-	return (S3Request){.operation = "HeadObject",
-					   .method = "HEAD",
-					   .uri = uri,
-					   .headers = &s3_checksum_wanted,
-					   .header_count = 1};
+	return (S3Request){.operation = "HeadObject", .method = "HEAD", .uri = uri};
 }
 
 /*
@@ -207,24 +209,19 @@ look(S3Writer *writer, const S3Uri *uri, Head *head)
 	head->length = -1;
 }
 
-/* Whether what is there is what was written, as far as it can be seen. Of parts no checksum of the whole is known. */
-static bool
-is_written(const Upload *upload, const Head *head)
-{
-	return head->exists && head->length == (int64) upload->length &&
-		   (upload->checksum == NULL || head->checksum[0] == '\0' ||
-			strcmp(upload->checksum, head->checksum) == 0);
-}
-
-/* Takes what was seen of an object that may be visible: it is as it was written, or not there, or somebody else's. */
+/*
+ * Takes what was seen of an object that may be visible: it is the one that was written, or not there, or somebody else's. One of the
+ * same length without a mark leaves that open, for an S3 of another make may not keep marks.
+ */
 static void
 judge(Upload *upload)
 {
 	const Head *head = &upload->head;
 
-	if (is_written(upload, head))
+	if (head->exists && strcmp(head->mark, upload->writer->mark) == 0)
 		upload->is_visible = true;
-	else if (head->is_absent || (head->exists && head->length >= 0))
+	else if (head->is_absent || head->mark[0] != '\0' ||
+			 (head->exists && head->length >= 0 && head->length != (int64) upload->length))
 		upload->is_being_made_visible = false;
 }
 
@@ -305,6 +302,7 @@ create_upload(Upload *upload)
 	upload->creation_headers[0] = (HttpHeader){"Content-Type", upload->type};
 	upload->creation_headers[1] = checksum_algorithm;
 	upload->creation_headers[2] = checksum_type;
+	upload->creation_headers[3] = (HttpHeader){mark_header, writer->mark};
 	call->request = (S3Request){
 		.operation = "CreateMultipartUpload",
 		.method = "POST",
@@ -522,22 +520,22 @@ put_object(S3Writer *writer)
 {
 	Upload *upload = writer->current;
 	Part *part;
-	HttpHeader headers[3];
+	HttpHeader headers[4];
 
 	if (writer->filling == NULL)
 		begin_part(writer);
 	part = writer->filling;
 	finish_checksum(part);
-	upload->checksum = part->checksum_text;
 	headers[0] = (HttpHeader){"Content-Type", upload->type};
 	headers[1] = part->header;
-	headers[2] = only_if_new;
+	headers[2] = (HttpHeader){mark_header, writer->mark};
+	headers[3] = only_if_new;
 	upload->visible.request = (S3Request){
 		.operation = "PutObject",
 		.method = "PUT",
 		.uri = &upload->uri,
 		.headers = headers,
-		.header_count = writer->overwrite ? 2 : 3,
+		.header_count = lengthof(headers) - (writer->overwrite ? 1 : 0),
 		.body = part->length > 0 ? part->bytes : NULL,
 		.body_length = part->length,
 		.unsigned_body = true,
@@ -649,6 +647,8 @@ is_ours(const Upload *upload)
 	return upload->is_new && upload->is_visible;
 }
 
+static const char delete_object[] = "DeleteObject";
+
 static void
 start_undo(S3Run *run, Upload *upload, const char *operation, const char *query)
 {
@@ -690,6 +690,13 @@ is_undone(const Upload *upload)
 			(call->error.sqlstate == 0 || call->error.http_status == HTTP_STATUS_NOT_FOUND));
 }
 
+/* Whether what was made visible is there no more. */
+static bool
+is_deleted(const Upload *upload)
+{
+	return upload->undo.request.operation == delete_object && is_undone(upload);
+}
+
 /* Says what is left of an object. */
 static void
 append_outcome(const Upload *upload, StringInfo outcome)
@@ -702,12 +709,16 @@ append_outcome(const Upload *upload, StringInfo outcome)
 		if (upload->id != NULL)
 			appendStringInfo(&left, ", upload %s", upload->id);
 		appendStringInfo(&left, ": %s: %s", upload->undo.request.operation,
-						 upload->undo.is_done ? upload->undo.call.error.message : "no answer yet");
+						 upload->undo.is_done             ? upload->undo.call.error.message
+						 : upload->undo.call.attempts > 0 ? "no answer yet"
+														  : "could not be sent");
 	}
 	else if (upload->was_asked_for && upload->id == NULL && may_have_happened(&upload->creation))
 		appendStringInfoString(&left,
 							   ": no answer to CreateMultipartUpload, an upload may be left");
-	else if (may_be_visible(upload) && !is_ours(upload))
+	else if (upload->id != NULL && !upload->is_visible && upload->undo.request.operation == NULL)
+		appendStringInfo(&left, ", upload %s: AbortMultipartUpload: could not be sent", upload->id);
+	else if (may_be_visible(upload) && !is_deleted(upload))
 		appendStringInfoString(&left, upload->is_visible ? ": has been written"
 														 : ": may have been written");
 	if (left.len > 0)
@@ -739,7 +750,7 @@ look_at_doubtful(const S3Writer *writer, S3Run *run)
  * was written over cannot be had back. All in a run of its own: what was under way is dropped.
  */
 static void
-take_back(Errand *errand, StringInfo outcome)
+take_back(Errand *errand)
 {
 	S3Writer *writer = (S3Writer *) errand;
 	S3Run *run;
@@ -763,12 +774,37 @@ take_back(Errand *errand, StringInfo outcome)
 	for (Upload *upload = writer->uploads; upload != NULL; upload = upload->next)
 	{
 		if (may_be_visible(upload) && is_ours(upload) && is_undone(upload))
-			start_undo(run, upload, "DeleteObject", NULL);
+			start_undo(run, upload, delete_object, NULL);
 	}
 	finish_undoing(writer, run);
-	for (Upload *upload = writer->uploads; upload != NULL; upload = upload->next)
-		append_outcome(upload, outcome);
 	s3_run_end(run);
+}
+
+/* A folder may have many objects; people, and logs, take the names of a few. */
+static void
+tell(Errand *errand, StringInfo outcome)
+{
+	const S3Writer *writer = (const S3Writer *) errand;
+	int told = 0;
+	int more = 0;
+
+	for (Upload *upload = writer->uploads; upload != NULL; upload = upload->next)
+	{
+		int length = outcome->len;
+
+		append_outcome(upload, outcome);
+		if (outcome->len == length)
+			continue;
+		if (told < MAX_TOLD)
+			told++;
+		else
+		{
+			outcome->data[outcome->len = length] = '\0';
+			more++;
+		}
+	}
+	if (more > 0)
+		appendStringInfo(outcome, "\nand so %d more", more);
 }
 
 /*
@@ -786,10 +822,12 @@ s3_writer_open(bool overwrite)
 	writer->memory = memory;
 	writer->overwrite = overwrite;
 	writer->next = &writer->uploads;
+	aws_generate_uuid(writer->mark);
 	writer->max_parts = Max(2, Min(MAX_PARTS, setting_max_concurrency + 1));
 	writer->run = s3_run_begin(setting_max_concurrency);
 	writer->errand.what = "writes to S3";
 	writer->errand.carry_out = take_back;
+	writer->errand.tell = tell;
 	errand_begin(&writer->errand);
 	MemoryContextSwitchTo(before);
 	return writer;

@@ -157,6 +157,20 @@ for my $setting ([ access_key_id => '28000' ], [ secret_access_key => '28000' ],
 	$athena->query("RESET athena_calc.$name");
 }
 
+# Rows are kept until the last is there: answers that are far larger than Athena's are, are bounded together
+$athena->query(q{SET athena_calc.max_response_size = '128kB'});
+for my $case ([ 30, '54000' ], [ 10, '00000' ])
+{
+	my ($count, $sqlstate) = @$case;
+
+	answer_all(body => '{"Status": {"State": "FAILED", "StateChangeReason": "' . 'x' x 100_000 . '"}}');
+	my $error = $athena->query_error($batch, array(ids($count)));
+	is($error->{sqlstate}, $sqlstate, "$count answers of 100 kB, where one may have 128");
+	like($error->{message}, qr/^the answers together are longer than 16 times/, $error->{message}) if $sqlstate ne '00000';
+	$athena->clear_faults;
+}
+$athena->query('RESET athena_calc.max_response_size');
+
 # A cancel, and the backend goes on
 $athena->query(q{SET athena_calc.request_timeout = '3s'; SET athena_calc.max_attempts = 1});
 $athena->clear_log;

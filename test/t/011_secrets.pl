@@ -16,7 +16,9 @@ my $statement = 'SELECT count(*) FROM athena_calc.list_engine_versions()';
 my $token  = 'TOKENTOKENTOKENTOKEN';
 my $athena = AthenaCalc::Test->new(
 	emulator => [ '--credentials', "AKIDTOKEN:a/secret+with=signs:$token" ],
-	conf     => <<"END");
+	# No proxy is asked, whatever the server's environment says.
+	environment => { map { $_ => 'http://127.0.0.1:1' } qw(http_proxy https_proxy HTTPS_PROXY all_proxy ALL_PROXY) },
+	conf        => <<"END");
 athena_calc.access_key_id = 'AKIDTOKEN'
 athena_calc.secret_access_key = 'a/secret+with=signs'
 athena_calc.session_token = '$token'
@@ -73,7 +75,8 @@ for my $case (
 	[ 403, 'Odd', "the request was\nx-amz-security-token:$token", 'SP000', "the request was\nx-amz-security-token:********" ],
 	[ 400, 'IncompleteSignatureException', "it has $token", '28000', 'it has ********' ],
 	[ 500, 'InternalServerException', "$token", '58000', '********' ],
-	[ 400, 'ValidationException', 'x' x 8170 . ": $token", '22023', 'x' x 8170 . ': ********' ], # which is cut in its midst
+	[ 400, 'ValidationException', 'x' x 8170 . ": $token", '22023', 'x' x 8170 . ': ********' ],
+	[ 400, 'ValidationException', 'x' x 8174 . ": $token", '22023', 'x' x 8174 . ': ********' ], # which is cut in its midst
 	[ 400, 'ValidationException', "it begins with TOKEN $token", '22023', 'it begins with TOKEN ********' ])
 {
 	my ($status, $exception, $message, $sqlstate, $told) = @$case;
@@ -308,6 +311,9 @@ sub give_out
 		body => $operation =~ /^STS\.(.+)/ ? xml_of($account, $1) : json_of($account));
 	return;
 }
+
+$every->fault(operation => 'STS.AssumeRoleWithWebIdentity', status => 400, error => 'InvalidIdentityToken', message => "The token $web_identity is no good.");
+like(backend_of('web_identity')->error($statement)->{message}, qr/: The token \*{8} is no good\.$/, 'a web identity token that STS repeats');
 
 for my $source (sort keys %sources)
 {

@@ -202,6 +202,11 @@ for my $case (
 		{ AWS_CONTAINER_CREDENTIALS_FULL_URI => "$url/v1/credentials", AWS_CONTAINER_AUTHORIZATION_TOKEN => 'container token' },
 		CONTAINER
 	],
+	[
+		'a provider that is named, beside a web identity',
+		{ %environment, AWS_WEB_IDENTITY_TOKEN_FILE => "$home/token" },
+		'etl/athena_calc', { credential_provider => 'environment', role_arn => $web_identity{role_arn} }
+	],
 	[ 'no metadata', { AWS_EC2_METADATA_DISABLED => 'true' }, qr/^28000 no AWS credentials were found/ ])
 {
 	my ($name, $variables, $expected, $those) = @$case;

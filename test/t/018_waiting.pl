@@ -298,6 +298,45 @@ $athena->fault(operation => 'GetCalculationExecution', contains => $long, skip =
 is($athena->value('SELECT (athena_calc.wait_for_calculation($1)).state', $long), 'COMPLETED', 'a long wait survives more trouble than a short one');
 is(scalar(grep { $_->{status} == 500 } $athena->requests('GetCalculationExecution')), 8, 'which there was');
 
+# Trouble ends with an answer, and with throttling, which is borne for as long as there is time: each is counted from its beginning.
+my %trouble = (status => 500);
+my %throttled = (error => 'ThrottlingException', message => 'Rate exceeded');
+my $soon = $athena->connect;
+$soon->query("SET athena_calc.$_") foreach 'max_attempts = 1', q{max_poll_interval = '250ms'};
+$athena->emulator_settings(session_start_seconds => patient(4));
+my $slow_session = new_session();
+$athena->emulator_settings(session_start_seconds => 0);
+$athena->clear_log;
+$athena->faults(map { { operation => 'GetSessionStatus', contains => $slow_session, %trouble, skip => $_ } } 0, 9);
+is($soon->value('SELECT (athena_calc.wait_for_session($1)).state', $slow_session), 'IDLE', 'a session is waited for, with trouble twice');
+is(scalar(grep { $_->{status} == 500 } $athena->requests('GetSessionStatus')), 2, 'which there was');
+my ($first, $second) = map { start_sleep(60) } 1 .. 2;
+my $busy = $athena->value('SELECT session_id FROM athena_calc.get_calculation_execution($1)', $first);
+for my $wait (
+	[ 'GetCalculationExecution', "SELECT (athena_calc.wait_for_calculation('$first', '3s')).state", 'RUNNING' ],
+	[ 'GetCalculationExecution', "SELECT state FROM athena_calc.wait_for_calculations('{$first}', '3s')", 'RUNNING' ],
+	[ 'GetSessionStatus', "SELECT (athena_calc.wait_for_session('$busy', '3s')).state", 'BUSY' ])
+{
+	my ($operation, $sql, $state) = @$wait;
+
+	$athena->clear_log;
+	$athena->faults(map { { operation => $operation, %$_ } } \%trouble, { %throttled, times => 6 }, \%trouble);
+	is($soon->value($sql), $state, 'trouble, throttling for longer than that is borne, trouble: ' . $sql =~ s/\(.*//r);
+	is(scalar(grep { $_->{status} == 500 } $athena->requests($operation)), 2, 'it was there before and after');
+	$athena->clear_faults;
+}
+for my $ids ("{$first,$second}", "{$second,$first}")
+{
+	$athena->faults({ operation => 'GetCalculationExecution', contains => $first, times => undef, %throttled },
+		{ operation => 'GetCalculationExecution', contains => $second, times => undef, %trouble });
+	$athena->clear_log;
+	$soon->query(q{SELECT * FROM athena_calc.wait_for_calculations($1, '4s')}, $ids);
+	my @asked = grep { $_->{members}{CalculationExecutionId} eq $second } $athena->requests('GetCalculationExecution');
+	cmp_ok($asked[-1]{time} - $asked[0]{time}, '<', 2.5, 'the trouble of one is given up beside the throttling of another');
+	$athena->clear_faults;
+}
+is($soon->value(q{SELECT (athena_calc.wait_for_session($1, '170000000 years')).state}, $athena->start_session), 'IDLE', 'a time-out beyond all time');
+
 # Waits that own nothing end at once, and stop nothing
 
 $athena->emulator_settings(session_start_seconds => 60);
@@ -419,6 +458,14 @@ is(see($db)->{state}, '2 of 3', 'of many it is told how many have ended');
 $athena->query('SELECT athena_calc.stop_calculation_execution($1)', $id);
 $db->finish;
 is_gone($db, 'gone after the end');
+for my $call (q{SELECT athena_calc.acquire_session('shown')}, "SELECT athena_calc.wait_for_session('$session')",
+	q{SELECT athena_calc.run_calculation('print(1)')}, "SELECT athena_calc.run_calculation('print(1)', '$session')",
+	"CALL athena_calc.run('print(1)', '$session')")
+{
+	$athena->wait_for_session($session, 'IDLE');
+	is($db->error($call)->{sqlstate}, '00000', $call);
+	is_gone($db, 'gone after that');
+}
 
 $new = $athena->start_session;
 $athena->start_calculation($new, 'import time; time.sleep(60)');

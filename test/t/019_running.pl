@@ -105,6 +105,24 @@ is(run_error("'print(1)', session_id => '$hourly'")->{sqlstate}, 'SP005', 'nor i
 $athena->clear_faults;
 is($athena->wait_for_session($hourly, 'IDLE')->{state}, 'IDLE', 'it is left open then, too');
 
+# Not so where the start may have been carried out: its answer was lost, and it was tried again.
+{
+	my $db = $athena->connect;
+
+	$athena->clear_log;
+	$athena->faults({ operation => 'StartCalculationExecution', status => 500, apply => \1, times => 2 }, \%ended);
+	$db->query("SET athena_calc.$_") foreach 'max_attempts = 2', q{max_poll_interval = '200ms'};
+	my $error = $db->error(q{SELECT athena_calc.run_calculation('import time; time.sleep(600)', session_name => 'hourly', timeout => '10s')});
+	is($error->{sqlstate}, 'SP005', 'a start whose answer was lost is not made anew elsewhere');
+	is(uniq(map { $_->{members}{ClientRequestToken} } $athena->requests('StartCalculationExecution')), 1, 'all of its attempts have one token');
+	like($error->{detail}, qr/^calculation [0-9a-f-]{36}: CANCEL(ING|ED)$/m, 'and what it has started is stopped');
+	$athena->clear_faults;
+	$athena->wait_for_session($hourly, 'IDLE');
+}
+$athena->clear_log;
+is(run_error("'raise ValueError', session_id => '$hourly'")->{sqlstate}, 'SP001', 'what has failed');
+is_deeply([ map { scalar(() = $athena->requests("${_}CalculationExecution")) } qw(Start Stop) ], [ 1, 0 ], 'is neither started again nor stopped');
+
 # In one of its own, which is terminated whatever happens
 
 $athena->clear_log;

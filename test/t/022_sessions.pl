@@ -330,4 +330,10 @@ like($error->{hint}, qr/Terminate sessions/, 'with what to do');
 cmp_ok(time - $since, '<', patient(15), 'is no throttling to wait for');
 $athena->clear_faults;
 
+# What is left of the time for a session is its own: what comes behind it has the time of any call.
+my $later = $athena->connect;
+is($later->error(q{SELECT athena_calc.acquire_session('etl', timeout => '300ms')})->{sqlstate}, '00000', 'a session is found in a short time');
+sleep 1.5;
+is($later->error('SELECT count(*) FROM athena_calc.list_sessions()')->{sqlstate}, '00000', 'which is not that of the next statement');
+
 done_testing();

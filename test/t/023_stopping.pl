@@ -322,6 +322,29 @@ like($unknown->{detail}, qr/StartCalculationExecution.*\Q$session\E|\Q$session\E
 $athena->clear_faults;
 $athena->query('SELECT athena_calc.stop_calculation_execution($1)', $_) foreach running();
 
+# Answers that were lost, by an exception with a name, and before refusals: what was started is found and stopped
+
+for my $case (
+	[ 'a named error', 2, { error => 'InternalServerException', message => 'So it is.', status => 500 } ],
+	[ 'then throttling', 4, { status => 500 }, { error => 'ThrottlingException', message => 'Rate exceeded', times => 2 } ])
+{
+	my ($name, $count, $loss, @more) = @$case;
+	my ($db) = begin_phase(
+		{
+			arguments => '$$CODE$$, $$SESSION$$',
+			until     => [ 'StartCalculationExecution', $count ],
+			begin     => sub {
+				$athena->faults(map { { operation => 'StartCalculationExecution', %$_ } } { %$loss, apply => \1, times => 2 }, @more);
+			}
+		},
+		q{SET athena_calc.max_attempts = 2; SET athena_calc.max_poll_interval = '2s'; %s});
+
+	$db->cancel;
+	my $detail = $db->finish->{error}{detail};
+	like($detail // '', qr/^calculation [0-9a-f-]{36}: CANCEL(ING|ED)$/, "a start whose answer is lost, $name: " . ($detail // ''));
+	nothing_is_left('nothing runs');
+}
+
 # A stop that gets no answer
 
 my %polling = (arguments => '$$CODE$$, $$SESSION$$', until => [ 'GetCalculationExecution', 1 ]);
@@ -400,6 +423,7 @@ for my $way ('a cancel', 'statement_timeout', 'a timeout')
 		if ($which eq 'own')
 		{
 			like($error->{detail}, qr/^session [0-9a-f-]{36}: TERMINAT(ING|ED)$/m, $error->{detail});
+			unlike($error->{detail}, qr/left running/, 'with which its calculation ends');
 		}
 		else
 		{

@@ -6,8 +6,10 @@ use utf8;
 
 use AthenaCalc::Test;
 use Encode qw(encode);
+use IO::Compress::Gzip qw(gzip $GzipError);
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(time);
 
 my $athena = AthenaCalc::Test->new;
 my $bucket = 's3://athena-emulator';
@@ -283,6 +285,48 @@ for my $encoding ('LATIN1', 'SQL_ASCII')
 	next if $encoding eq 'SQL_ASCII';
 	put('in.json', encode('UTF-8', qq({"a":["x"]}\n{"größe":"✓"}\n)));
 	is($db->error($load, 't', "$bucket/in.json", '{}')->{sqlstate}, '22P05', 'what it has not is an error');
+}
+
+# Many columns: a member is found in whatever order they come, however its key is spelled, and of two the last counts.
+my $last = 1599;
+$main->query("CREATE TABLE widest (" . join(', ', map { "c$_ int" } 0 .. $last) . ')');
+my @order = map { ($_ * 7) % ($last + 1) } 0 .. $last;
+is(load('widest', '{' . join(',', map { qq("c$_":$_) } @order) . "}\n{" . join(',', map { sprintf '"\\u0063%d":%d', $_, -$_ } reverse @order) . "}\n{\"c7\":1,\"c7\":2}\n"),
+	3, 'lines of a wide table');
+is_deeply([ $main->column('SELECT ARRAY[c0, c1, c7, c800, c1599]::text FROM widest') ], [ '{0,1,7,800,1599}', '{0,-1,-7,-800,-1599}', '{NULL,NULL,2,NULL,NULL}' ],
+	'each member is in its column');
+is($main->value('SELECT count(*) FROM widest, jsonb_each_text(to_jsonb(widest)) AS m (key, value) WHERE c1599 IS NOT NULL AND abs(value::int) = substr(key, 2)::int'), 2 * 1600, 'all of them');
+is(load('widest', '{' . join(',', map { sprintf '"\\u0064%d":1', $_ } 1 .. 40_000) . ',"c5":5}', '{"ignore_unknown": true}'), 1, 'and many that nobody knows');
+is($main->value('SELECT c5 FROM widest'), 5, 'before one that is');
+
+# An array has six dimensions at most, whatever else there is in it.
+$main->query('CREATE TABLE deepest (a int[])');
+for my $depth (6, 7, 120)
+{
+	my $error = refused('deepest', '{"a":' . '[' x $depth . join(',', 1 .. 100_000) . ']' x $depth . '}');
+
+	$depth == 6 ? is($error->{sqlstate}, '00000', 'six dimensions') : like($error->{message}, qr/dimensions \(7\) exceeds the maximum/, "$depth dimensions");
+}
+
+# A long line can be canceled at any moment: here in what COPY makes of it.
+{
+	my $line = '{"t":"' . 'x' x 200_000_000 . '"}';
+	my $bytes;
+
+	gzip(\$line, \$bytes, -Level => 1) or die $GzipError;
+	$athena->emulator->put_object('athena-emulator/long.json.gz', $bytes);
+	my $db = $athena->connect;
+	$db->query('CREATE TABLE long (t text); ALTER TABLE long ALTER t SET STORAGE EXTERNAL');
+	for my $time (1, 2, 3)
+	{
+		my $since = time;
+		$db->query("SET statement_timeout = '${time}s'");
+		my $error = $db->error($load, 'long', "$bucket/long.json.gz", '{}');
+		# It may be done by then.
+		like($error->{sqlstate}, qr/^(57014|00000)$/, "a line of 200 MB, for $time s");
+		cmp_ok(time - $since, '<', $time + patient(2.5), sprintf('%.1f s', time - $since));
+		$db->query('SET statement_timeout = 0; TRUNCATE long');
+	}
 }
 
 done_testing();

@@ -124,6 +124,12 @@ $athena->fault(operation => 'S3.GetObject', cut_body => 3000);
 $athena->fault(operation => 'S3.GetObject', error => 'InternalError', status => 500);
 all_loaded($big, 200_000, 'cut, and refused once when it is taken up');
 
+# Nor is it taken up where the object is another by then, and the server does not look at If-Match.
+$main->query('TRUNCATE loaded');
+$athena->faults({ operation => 'S3.GetObject', cut_body => 500_000 }, { operation => 'S3.GetObject', set_headers => { ETag => '"other"' } });
+is($main->error(q{SELECT athena_calc.copy_from_s3('loaded', $1)}, $big)->{sqlstate}, '55000', 'an object with another ETag');
+is($main->value('SELECT count(*) FROM loaded'), 0, 'nothing is loaded of it');
+
 # A server that knows no ranges sends all of it again.
 $athena->fault(operation => 'S3.GetObject', cut_body => 100_000);
 $athena->fault(operation => 'S3.GetObject', status => 200, body => lines(1, 200_000), headers => { 'Content-Type' => 'text/csv' });

@@ -202,6 +202,8 @@ $athena->fault(operation => 'S3.UploadPart', lose => \1, skip => 1);
 is_not_copied(copy(200_000, 'out/lost'), 'out/lost', 'SP000', 'a part that S3 has lost');
 $athena->fault(operation => 'S3.UploadPart', set_headers => { ETag => undef });
 is_not_copied(copy(200_000, 'out/untagged'), 'out/untagged', '08P01', 'a part without an ETag');
+$athena->fault(operation => 'S3.UploadPart', set_headers => { ETag => '"<x>"' });
+is_not_copied(copy(200_000, 'out/odd'), 'out/odd', '08P01', 'a part with an ETag that would be XML');
 $athena->fault(operation => 'S3.CreateMultipartUpload', status => 200, body => '<InitiateMultipartUploadResult/>');
 is_not_copied(copy(200_000, 'out/unnamed'), 'out/unnamed', '08P01', 'an upload without an ID');
 $athena->fault(operation => 'S3.UploadPart', error => 'AccessDenied', status => 403, skip => 1);
@@ -338,6 +340,58 @@ for my $looks (1, undef)
 	$main->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$bucket/early/theirs");
 }
 
+# It may be as long as this one, or the same: another copy may have written it.
+for my $kind ('of the same length', 'of the same length, with a checksum', 'the same')
+{
+	my $db = $athena->connect;
+	my $mine = $main->value(q{SELECT string_agg(line || E'\n', '') FROM (} . rows(10) . ') AS r (line)');
+	my $theirs = $kind eq 'the same' ? $mine : 'x' x length $mine;
+
+	if ($kind =~ /checksum/) { $main->value('SELECT athena_calc.s3_put_object($1, $2::text)', "s3://$bucket/early/same", $theirs) }
+	else { $athena->emulator->put_object("$bucket/early/same", $theirs) }
+	$athena->clear_log;
+	$athena->faults({%unseen}, {%unlisted}, { operation => 'S3.PutObject', hang => \1 });
+	$db->send(copy_sql(), rows(10), "s3://$bucket/early/same");
+	$athena->wait_for_requests('S3.PutObject');
+	sleep 0.2;
+	$db->cancel;
+	my $error = $db->finish->{error};
+	is($error->{sqlstate}, '57014', "canceled while an object has the name that is $kind");
+	like($error->{detail}, qr{early/same": may have been written}, 'which has no mark, so that may be');
+	is($athena->emulator->get_object("$bucket/early/same"), $theirs, 'it stays');
+	$athena->clear_faults;
+
+	# That of another copy is known.
+	$main->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$bucket/early/same");
+	$main->query(copy_sql(), rows(10), "s3://$bucket/early/same");
+	$athena->clear_log;
+	$athena->faults({%unseen}, {%unlisted}, { operation => 'S3.PutObject', hang => \1 });
+	$db->send(copy_sql(), rows(10), "s3://$bucket/early/same");
+	$athena->wait_for_requests('S3.PutObject');
+	sleep 0.2;
+	$db->cancel;
+	is($db->finish->{error}{detail}, undef, "another copy's is seen to be that");
+	is($athena->emulator->get_object("$bucket/early/same"), $mine, 'it stays');
+	$athena->clear_faults;
+	$main->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$bucket/early/same");
+}
+
+# Of many objects a few are named. (That they are taken back all the same is for the tests that follow.)
+{
+	my $db = $athena->connect;
+
+	$athena->clear_log;
+	$athena->fault(operation => 'S3.AbortMultipartUpload', error => 'AccessDenied', status => 403, apply => \1, times => undef);
+	$db->send('SELECT athena_calc.copy_to_s3($1, $2, options => $3)', q{SELECT repeat('x', 1000) FROM generate_series(1, 15) UNION ALL SELECT pg_sleep(60)::text},
+		"s3://$bucket/early/many/", '{"max_object_size": 1000}');
+	$athena->wait_until(sub { @{ open_uploads() } >= 14 }, 'uploads are there');
+	$db->cancel;
+	my @lines = split /\n/, $db->finish->{error}{detail};
+	is(scalar(grep { /AbortMultipartUpload/ } @lines), 10, 'of many uploads that are left ten are named');
+	like($lines[-1], qr/^and so [45] more$/, $lines[-1]);
+	$athena->clear_faults;
+}
+
 # An upload is asked for, and its ID comes after the cancel.
 {
 	my $db = $athena->connect;
@@ -418,6 +472,12 @@ $athena->clear_log;
 is($main->error(copy_sql(), "SELECT $row, CASE WHEN i % 100000 = 0 THEN pg_sleep(2.5) END FROM generate_series(1, 300000) i", "s3://$bucket/slow/object")->{sqlstate},
 	'00000', 'a query that is slower than request_timeout');
 is(how_many('UploadPart'), 4, 'costs no other request');
+$athena->clear_log;
+$athena->fault(operation => 'S3.UploadPart', delay => 5);
+is($main->error(copy_sql(), "SELECT $row, CASE WHEN i BETWEEN 84000 AND 84009 THEN pg_sleep(0.1) WHEN i = 90000 THEN pg_sleep(3) END FROM generate_series(1, 100000) i",
+		"s3://$bucket/slow/answer")->{sqlstate}, '00000', 'nor one during which S3 has not answered');
+is(how_many('UploadPart'), 2, 'which costs none either');
+$athena->clear_faults;
 
 # 6. Nothing grows
 

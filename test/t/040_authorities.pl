@@ -5,6 +5,8 @@ use warnings;
 
 use AthenaCalc::Test;
 use File::Copy qw(copy);
+use IO::Socket::INET;
+use IPC::Run;
 use POSIX ();
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -126,6 +128,23 @@ is(outcome("$base/changing"), '08001', 'then an empty one');
 rmdir "$base/changing" or die "cannot remove a directory: $!";
 add_to_file("$base/changing", $authority);
 is(outcome("$base/changing"), '00000', 'then a file');
+
+# An authority that is trusted has signed for another host.
+{
+	my $other = PostgreSQL::Test::Utils::tempdir;
+	my $port  = PostgreSQL::Test::Cluster::get_free_port();
+
+	system_or_bail(qw(openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=other -addext subjectAltName=IP:127.0.0.9 -keyout),
+		"$other/key.pem", '-out', "$other/certificate.pem");
+	my $server = IPC::Run::start([ qw(openssl s_server -www -accept), "127.0.0.1:$port", '-cert', "$other/certificate.pem", '-key', "$other/key.pem" ],
+		'<', '/dev/null', '&>', '/dev/null');
+	$athena->wait_until(sub { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port) }, 'another server listens');
+	$athena->query("SET athena_calc.endpoint_url = 'https://127.0.0.1:$port'");
+	is(outcome("$other/certificate.pem"), '08001', 'a certificate of another host');
+	like($athena->query_error('SELECT * FROM athena_calc.list_sessions()')->{message}, qr/no alternative certificate subject name matches/, 'is what is wrong with it');
+	$athena->query('RESET athena_calc.endpoint_url');
+	$server->kill_kill;
+}
 
 # To OpenSSL a colon is between two directories.
 mkdir "$base/$_" or die "cannot make a directory: $!" for 'ca', 'ca:dir';

@@ -107,4 +107,43 @@ $error = $db->finish->{error};
 is($error->{sqlstate}, '57014', 'a run is canceled');
 like($error->{detail}, qr/^calculation \Q$id\E: StopCalculationExecution failed: /m, 'and a calculation that runs on');
 
+# 4. Nothing can be sent any more, for what was kept is forgotten with the file that it came from: all that is left is told of.
+
+sub lose_credentials
+{
+	write_file("$home/broken", '');
+	write_file("$home/.aws/config", "[profile program]\n# changed\ncredential_process = $home/program\n");
+	return;
+}
+
+$athena->clear_faults;
+with_credentials();
+unlink "$home/broken";
+$session = $athena->start_session;
+$db->send(q{SELECT state FROM athena_calc.run_calculation('import time; time.sleep(60)', session_id => $1)}, $session);
+$athena->wait_for_requests('GetCalculationExecution');
+($id) = $athena->column('SELECT calculation_execution_id FROM athena_calc.list_calculation_executions($1)', $session);
+lose_credentials();
+$db->cancel;
+$error = $db->finish->{error};
+# The cancel may come while a poll finds out.
+like($error->{sqlstate}, qr/^(57014|28000)$/, 'a run is canceled that has no credentials any more');
+like($error->{detail}, qr/^calculation \Q$id\E: StopCalculationExecution could not be sent\nthe program exited with status 3$/m, $error->{detail});
+$db->send('SELECT pg_sleep(60)');
+$athena->wait_until(sub { $athena->value(q{SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'}) == 1 }, 'it goes on');
+$since = time;
+$db->cancel;
+is($db->finish->{error}{sqlstate}, '57014', 'what follows can be canceled');
+cmp_ok(time - $since, '<', patient(3), 'at once');
+
+unlink "$home/broken";
+$athena->clear_log;
+$db->send('SELECT athena_calc.copy_to_s3($1, $2)', "$rows; " =~ s/; $//r . ' UNION ALL SELECT pg_sleep(60)::text', 's3://athena-emulator/lost.csv');
+$athena->wait_for_requests('S3.UploadPart');
+lose_credentials();
+$db->cancel;
+$error = $db->finish->{error};
+like($error->{sqlstate}, qr/^(57014|28000)$/, 'so is a copy');
+like($error->{detail}, qr{^object "s3://athena-emulator/lost\.csv", upload \S+: AbortMultipartUpload: could not be sent\nthe program exited with status 3$}m, $error->{detail});
+
 done_testing();
