@@ -38,10 +38,9 @@ typedef struct AwsCall
 	int header_count;
 	const char *body;
 	size_t body_length;
-	bool
-		may_hide_error; /* S3's, where the answer is a document: one of 200 may be an error, found out too late */
-	bool unsigned_body; /* S3's: the signature leaves the body out */
-	bool is_patient;    /* these two as in an HttpRequest */
+	bool may_hide_error; /* S3's: an answer of 200 may be an error in place of a document */
+	bool unsigned_body;  /* S3's: the signature leaves the body out */
+	bool is_patient;     /* these two as in an HttpRequest */
 	size_t window;
 	MemoryContext memory;                /* for what it is made of; NULL for the current context */
 	const SigV4Credentials *credentials; /* NULL for a request that nobody signs */

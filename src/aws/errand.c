@@ -31,7 +31,7 @@ release_light_locks(void)
 
 /*
  * Carries it out and lays it down. Its lines, palloc'd in the errand's context; NULL for none. `after_cancel` is whether a
- * canceled query is why. Throws nothing: it is for when something was thrown already.
+ * canceled query is why. Throws nothing but for want of memory: it is for when something was thrown already.
  */
 static char *
 carry_out(Errand *errand, bool after_cancel)

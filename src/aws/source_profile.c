@@ -21,7 +21,7 @@
 #define DEFAULT_PROFILE "default"
 #define MAX_PROCESS_OUTPUT (64 * 1024)
 
-/* What of a profile's keys says how to come by credentials. */
+/* What of a profile's keys says how to come by credentials; the first two are keys themselves. */
 static const char *const credential_keys[] = {
 	"aws_access_key_id",  "aws_secret_access_key", "role_arn",      "web_identity_token_file",
 	"credential_process", "sso_account_id",        "sso_role_name", "login_session",
@@ -280,12 +280,20 @@ fetch_from_process(const char *name, const char *command, FoundCredentials *foun
 					  NULL);
 }
 
-/* Whether a profile has keys, or half a pair of them. */
+/* Whether a profile has one of the first so many keys that say how to come by credentials. */
 static bool
-has_keys(const Profiles *profiles, const char *name)
+has_credential_key(const Profiles *profiles, const char *name, int count)
 {
-	return get(profiles, name, "aws_access_key_id") != NULL ||
-		   get(profiles, name, "aws_secret_access_key") != NULL;
+	bool found = false;
+
+	for (int i = 0; !found && i < count; i++)
+	{
+		char *value = get(profiles, name, credential_keys[i]);
+
+		found = value != NULL;
+		source_wipe(value);
+	}
+	return found;
 }
 
 /*
@@ -387,7 +395,7 @@ fetch_profile(Profiles *profiles, const char *name, FoundCredentials *found)
 	if (token_file != NULL)
 		source_web_identity_fetch(profiles->config, &role, token_file, found);
 	/* What another profile names as its source has keys to be used, whatever role it assumes elsewhere. */
-	else if (role.arn[0] != '\0' && !(is_source && has_keys(profiles, name)))
+	else if (role.arn[0] != '\0' && !(is_source && has_credential_key(profiles, name, 2)))
 		fetch_role(profiles, name, &role, found);
 	else if (!fetch_own(profiles, name, found))
 		raise_profile(name, "says nothing of credentials",
@@ -444,21 +452,6 @@ typedef struct ProfileFacts
 	char region[64]; /* "" for none */
 } ProfileFacts;
 
-static bool
-has_credentials(const Profiles *profiles, const char *name)
-{
-	bool found = false;
-
-	for (int i = 0; !found && i < (int) lengthof(credential_keys); i++)
-	{
-		char *value = get(profiles, name, credential_keys[i]);
-
-		found = value != NULL;
-		source_wipe(value);
-	}
-	return found;
-}
-
 /* The files are read anew only when they have changed. */
 static const ProfileFacts *
 get_facts(const AwsConfig *config)
@@ -481,7 +474,8 @@ get_facts(const AwsConfig *config)
 		facts.identity[0] = '\0';
 		open_profiles(config, &profiles);
 		region = get_or_empty(&profiles, profile_name(config), "region");
-		facts.has_credentials = has_credentials(&profiles, profile_name(config));
+		facts.has_credentials =
+			has_credential_key(&profiles, profile_name(config), lengthof(credential_keys));
 		close_profiles(&profiles);
 		if (strlcpy(facts.region, region, sizeof(facts.region)) >= sizeof(facts.region))
 			strlcpy(facts.region, "-", sizeof(facts.region)); /* the caller says that it is none */

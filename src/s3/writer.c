@@ -50,10 +50,9 @@
 typedef struct Head
 {
 	bool exists;
-	bool is_absent; /* said to be; neither where it is not to be seen */
-	int64 length;   /* -1 where it is not said */
-	char mark
-		[AWS_UUID_SIZE]; /* the copy that wrote it; "" where none has, or where it is not said */
+	bool is_absent;           /* said to be; neither where it is not to be seen */
+	int64 length;             /* -1 where it is not said */
+	char mark[AWS_UUID_SIZE]; /* of the copy that wrote it; "" where none is seen */
 } Head;
 
 /* What S3 said of a part. */
