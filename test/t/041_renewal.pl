@@ -138,7 +138,7 @@ cmp_ok(time - $since, '<', patient(3), 'at once');
 
 unlink "$home/broken";
 $athena->clear_log;
-$db->send('SELECT athena_calc.copy_to_s3($1, $2)', "$rows UNION ALL SELECT pg_sleep(0.1)::text FROM generate_series(1, 600)', 's3://athena-emulator/lost.csv');
+$db->send('SELECT athena_calc.copy_to_s3($1, $2)', "$rows UNION ALL SELECT pg_sleep(0.1)::text FROM generate_series(1, 600)", 's3://athena-emulator/lost.csv');
 $athena->wait_for_requests('S3.UploadPart');
 lose_credentials();
 $db->cancel;
