@@ -313,9 +313,9 @@ is(scalar(grep { $_->{status} == 500 } $athena->requests('GetSessionStatus')), 2
 my ($first, $second) = map { start_sleep(60) } 1 .. 2;
 my $busy = $athena->value('SELECT session_id FROM athena_calc.get_calculation_execution($1)', $first);
 for my $wait (
-	[ 'GetCalculationExecution', "SELECT (athena_calc.wait_for_calculation('$first', '3s')).state", 'RUNNING' ],
-	[ 'GetCalculationExecution', "SELECT state FROM athena_calc.wait_for_calculations('{$first}', '3s')", 'RUNNING' ],
-	[ 'GetSessionStatus', "SELECT (athena_calc.wait_for_session('$busy', '3s')).state", 'BUSY' ])
+	[ 'GetCalculationExecution', "SELECT (athena_calc.wait_for_calculation('$first', '5s')).state", 'RUNNING' ],
+	[ 'GetCalculationExecution', "SELECT state FROM athena_calc.wait_for_calculations('{$first}', '5s')", 'RUNNING' ],
+	[ 'GetSessionStatus', "SELECT (athena_calc.wait_for_session('$busy', '5s')).state", 'BUSY' ])
 {
 	my ($operation, $sql, $state) = @$wait;
 
