@@ -27,6 +27,15 @@ extern int setting_max_response_size; /* kilobytes */
 extern int setting_max_poll_interval; /* milliseconds */
 extern bool setting_progress;
 
+/* How many answers of the largest size may be kept together, of a list or a batch. */
+#define MAX_KEPT_ANSWERS 16
+
+static inline bool
+setting_may_keep(size_t bytes)
+{
+	return bytes <= (size_t) setting_max_response_size * 1024 * MAX_KEPT_ANSWERS;
+}
+
 typedef enum OnCancel
 {
 	ON_CANCEL_STOP,

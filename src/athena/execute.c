@@ -17,12 +17,8 @@
 /* A service that goes on giving pages without a row in them is not listing anything. */
 #define MAX_EMPTY_PAGES 1000
 
-/*
- * Rows of many requests are kept until the last is there. Athena's have some kB; of what is larger than that, all together may be so
- * many times athena_calc.max_response_size.
- */
+/* Rows of many requests are kept until the last is there. Athena's have some kB; what is larger than this is bounded together. */
 #define LARGE_ANSWER_BYTES 65536
-#define MAX_LARGE_ANSWERS 16
 
 /* clang-format off */
 #define IN_STATE(state, sqlstate, hint) \
@@ -447,11 +443,11 @@ count_answer(RequestCall *call, size_t length)
 	if (length <= LARGE_ANSWER_BYTES)
 		return;
 	*call->large_bytes += length;
-	if (*call->large_bytes > (size_t) setting_max_response_size * 1024 * MAX_LARGE_ANSWERS)
+	if (!setting_may_keep(*call->large_bytes))
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 						errmsg("the answers together are longer than %d times "
 							   "athena_calc.max_response_size",
-							   MAX_LARGE_ANSWERS),
+							   MAX_KEPT_ANSWERS),
 						errhint("Ask for fewer at once, or raise athena_calc.max_response_size.")));
 }
 

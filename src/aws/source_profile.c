@@ -198,8 +198,8 @@ raise_profile(const char *name, const char *problem, const char *hint)
 }
 
 /*
- * Keys, all of them out of one file. False where that has none of the profile's. The token has an older name, too, which boto3
- * still writes of.
+ * Keys, all of them out of one file. False where that has none of the profile's. The token has an older name, which boto3
+ * takes, too.
  */
 static bool
 fetch_keys_from(const ProfileFile *file, const char *name, FoundCredentials *found)

@@ -65,19 +65,17 @@ json_columns_add(JsonColumns *columns, Form_pg_attribute attribute)
 
 /* Shorter keys come first: that is told without looking at them. */
 static int
-compare_key(const char *key, size_t length, const JsonColumn *column)
+compare_keys(const JsonColumn *a, const JsonColumn *b)
 {
-	if (length != column->key_length)
-		return length < column->key_length ? -1 : 1;
-	return memcmp(key, column->key, length);
+	if (a->key_length != b->key_length)
+		return a->key_length < b->key_length ? -1 : 1;
+	return memcmp(a->key, b->key, a->key_length);
 }
 
 static int
 compare_columns(const void *a, const void *b)
 {
-	const JsonColumn *left = *(JsonColumn *const *) a;
-
-	return compare_key(left->key, left->key_length, *(JsonColumn *const *) b);
+	return compare_keys(*(JsonColumn *const *) a, *(JsonColumn *const *) b);
 }
 
 void
@@ -90,33 +88,22 @@ int
 json_columns_find(const JsonColumns *columns, JsonValue key, int likely)
 {
 	char unescaped[MAX_KEY_BYTES];
-	const char *name = key.start + 1;
-	size_t length = key.length - 2;
-	int low = 0;
-	int high = columns->count;
+	JsonColumn wanted = {.key = key.start + 1, .key_length = key.length - 2};
+	const JsonColumn *sought = &wanted;
+	JsonColumn *const *found;
 
-	if (memchr(name, '\\', length) != NULL)
+	if (memchr(wanted.key, '\\', wanted.key_length) != NULL)
 	{
 		if (key.length > sizeof(unescaped) ||
-			json_read_string(key, unescaped, &length) != JSON_READ)
+			json_read_string(key, unescaped, &wanted.key_length) != JSON_READ)
 			return -1;
-		name = unescaped;
+		wanted.key = unescaped;
 	}
-	if (likely < columns->count && compare_key(name, length, &columns->columns[likely]) == 0)
+	if (likely < columns->count && compare_keys(sought, &columns->columns[likely]) == 0)
 		return likely;
-	while (low < high)
-	{
-		int middle = (low + high) / 2;
-		int order = compare_key(name, length, columns->by_key[middle]);
-
-		if (order == 0)
-			return (int) (columns->by_key[middle] - columns->columns);
-		if (order < 0)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return -1;
+	found = bsearch(&sought, columns->by_key, (size_t) columns->count, sizeof(JsonColumn *),
+					compare_columns);
+	return found != NULL ? (int) (*found - columns->columns) : -1;
 }
 
 static void

@@ -23,8 +23,7 @@
 /* A server that goes on giving pages without an object on them is not listing anything. */
 #define MAX_EMPTY_PAGES 1000
 
-/* What is kept of a list at the most, in answers of the largest size, and what a text takes beside its bytes: some million keys. */
-#define MAX_KEPT_ANSWERS 16
+/* What a text that is kept of a list takes beside its bytes. By default there is room for some million keys. */
 #define KEPT_BESIDE 48
 
 /* The parts of an object that are wanted, in the order in which they are collected. */
@@ -436,7 +435,7 @@ char *
 s3_keep(S3Kept *kept, const char *text)
 {
 	kept->bytes += strlen(text) + KEPT_BESIDE;
-	if (kept->bytes > (size_t) setting_max_response_size * 1024 * MAX_KEPT_ANSWERS)
+	if (!setting_may_keep(kept->bytes))
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 						errmsg("the list is longer than %d times athena_calc.max_response_size",
 							   MAX_KEPT_ANSWERS),

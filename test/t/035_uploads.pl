@@ -313,19 +313,28 @@ for my $operation (qw(PutObject CompleteMultipartUpload))
 	}
 }
 
-# What is there may be somebody else's.
-for my $looks (1, undef)
+# The error of a copy of ten rows that is canceled while S3 has not answered. So many looks at what is there are refused.
+sub cancel_unanswered
 {
+	my ($key, $looks) = @_;
 	my $db = $athena->connect;
 
-	$athena->emulator->put_object("$bucket/early/theirs", 'theirs');
 	$athena->clear_log;
 	$athena->faults({ %unseen, times => $looks }, { %unlisted, times => $looks }, { operation => 'S3.PutObject', hang => \1 });
-	$db->send(copy_sql(), rows(10), "s3://$bucket/early/theirs");
+	$db->send(copy_sql(), rows(10), "s3://$bucket/$key");
 	$athena->wait_for_requests('S3.PutObject');
 	sleep 0.2;
 	$db->cancel;
 	my $error = $db->finish->{error};
+	$athena->clear_faults;
+	return $error;
+}
+
+# What is there may be somebody else's.
+for my $looks (1, undef)
+{
+	$athena->emulator->put_object("$bucket/early/theirs", 'theirs');
+	my $error = cancel_unanswered('early/theirs', $looks);
 	is($error->{sqlstate}, '57014', 'canceled while another object has the name');
 	if ($looks)
 	{
@@ -336,43 +345,27 @@ for my $looks (1, undef)
 		like($error->{detail} // '', qr{early/theirs": may have been written}, 'where nobody may look, that is told');
 	}
 	is($athena->emulator->get_object("$bucket/early/theirs"), 'theirs', 'it stays');
-	$athena->clear_faults;
 	$main->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$bucket/early/theirs");
 }
 
 # It may be as long as this one, or the same: another copy may have written it.
 for my $kind ('of the same length', 'of the same length, with a checksum', 'the same')
 {
-	my $db = $athena->connect;
 	my $mine = $main->value(q{SELECT string_agg(line || E'\n', '') FROM (} . rows(10) . ') AS r (line)');
 	my $theirs = $kind eq 'the same' ? $mine : 'x' x length $mine;
 
 	if ($kind =~ /checksum/) { $main->value('SELECT athena_calc.s3_put_object($1, $2::text)', "s3://$bucket/early/same", $theirs) }
 	else { $athena->emulator->put_object("$bucket/early/same", $theirs) }
-	$athena->clear_log;
-	$athena->faults({%unseen}, {%unlisted}, { operation => 'S3.PutObject', hang => \1 });
-	$db->send(copy_sql(), rows(10), "s3://$bucket/early/same");
-	$athena->wait_for_requests('S3.PutObject');
-	sleep 0.2;
-	$db->cancel;
-	my $error = $db->finish->{error};
+	my $error = cancel_unanswered('early/same', 1);
 	is($error->{sqlstate}, '57014', "canceled while an object has the name that is $kind");
 	like($error->{detail}, qr{early/same": may have been written}, 'which has no mark, so that may be');
 	is($athena->emulator->get_object("$bucket/early/same"), $theirs, 'it stays');
-	$athena->clear_faults;
 
 	# That of another copy is known.
 	$main->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$bucket/early/same");
 	$main->query(copy_sql(), rows(10), "s3://$bucket/early/same");
-	$athena->clear_log;
-	$athena->faults({%unseen}, {%unlisted}, { operation => 'S3.PutObject', hang => \1 });
-	$db->send(copy_sql(), rows(10), "s3://$bucket/early/same");
-	$athena->wait_for_requests('S3.PutObject');
-	sleep 0.2;
-	$db->cancel;
-	is($db->finish->{error}{detail}, undef, "another copy's is seen to be that");
+	is(cancel_unanswered('early/same', 1)->{detail}, undef, "another copy's is seen to be that");
 	is($athena->emulator->get_object("$bucket/early/same"), $mine, 'it stays');
-	$athena->clear_faults;
 	$main->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$bucket/early/same");
 }
 
