@@ -16,15 +16,15 @@ WaitedCalculation *
 calculations_wait_for(const Datum *ids, int count)
 {
 	WaitedCalculation *calculations =
-		MemoryContextAllocExtended(CurrentMemoryContext, sizeof(WaitedCalculation) * Max(count, 1),
-								   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+		palloc_extended(sizeof(WaitedCalculation) * Max(count, 1), MCXT_ALLOC_HUGE);
 
 	for (int i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		calculations[i].id.value = ids[i];
-		calculations[i].memory = AllocSetContextCreate(
-			CurrentMemoryContext, "athena_calc calculation", ALLOCSET_SMALL_SIZES);
+		calculations[i] = (WaitedCalculation){
+			.id = {.value = ids[i]},
+			.memory = AllocSetContextCreate(CurrentMemoryContext, "athena_calc calculation",
+											ALLOCSET_SMALL_SIZES)};
 	}
 	return calculations;
 }
@@ -90,8 +90,8 @@ calculations_ask(Poll *poll, WaitedCalculation *calculations, int count)
 	MemoryContext round =
 		AllocSetContextCreate(CurrentMemoryContext, "athena_calc poll", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext before = MemoryContextSwitchTo(round);
-	AthenaRequest *requests = MemoryContextAllocExtended(
-		round, sizeof(AthenaRequest) * Max(count, 1), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	AthenaRequest *requests =
+		palloc_extended(sizeof(AthenaRequest) * Max(count, 1), MCXT_ALLOC_HUGE);
 	int asked = 0;
 	int left = 0;
 	bool forgiven = true;
@@ -100,11 +100,11 @@ calculations_ask(Poll *poll, WaitedCalculation *calculations, int count)
 
 	for (int i = 0; i < count; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (calculations[i].ended)
 			continue;
-		requests[asked].operation = &operation_get_calculation_execution;
-		requests[asked].arguments = &calculations[i].id;
-		asked++;
+		requests[asked++] = (AthenaRequest){.operation = &operation_get_calculation_execution,
+											.arguments = &calculations[i].id};
 	}
 	poll_request(poll, requests, asked);
 

@@ -490,9 +490,7 @@ athena_request(const AwsConfig *config, AthenaRequest *requests, int count)
 	MemoryContext call_context;
 	AthenaTarget *target = NULL;
 	size_t large_bytes = 0;
-	RequestCall *calls =
-		MemoryContextAllocExtended(CurrentMemoryContext, sizeof(RequestCall) * Max(count, 1),
-								   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	RequestCall *calls = palloc_extended(sizeof(RequestCall) * Max(count, 1), MCXT_ALLOC_HUGE);
 
 	for (int i = 0; i < count; i++)
 	{
@@ -505,9 +503,8 @@ athena_request(const AwsConfig *config, AthenaRequest *requests, int count)
 			target->config = *config;
 			find_target(target, request->operation->name);
 		}
-		calls[i].request = request;
-		calls[i].large_bytes = &large_bytes;
-		calls[i].call.sent = request->sent;
+		calls[i] = (RequestCall){
+			.request = request, .large_bytes = &large_bytes, .call = {.sent = request->sent}};
 		address_call(&calls[i].call, target, request->operation->name,
 					 marshal_request(request->operation, request->arguments, work_group(target), 0,
 									 no_token));
@@ -565,18 +562,16 @@ athena_execute_batch(const AthenaOperation *operation, const Datum *ids, int cou
 	MemoryContext before = enter_call_context();
 	AwsConfig config;
 	AthenaRequest *requests =
-		MemoryContextAllocExtended(CurrentMemoryContext, sizeof(AthenaRequest) * Max(count, 1),
-								   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+		palloc_extended(sizeof(AthenaRequest) * Max(count, 1), MCXT_ALLOC_HUGE);
 	NullableDatum *arguments =
-		MemoryContextAllocExtended(CurrentMemoryContext, sizeof(NullableDatum) * Max(count, 1),
-								   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+		palloc_extended(sizeof(NullableDatum) * Max(count, 1), MCXT_ALLOC_HUGE);
 
 	aws_config_get(&config);
 	for (int i = 0; i < count; i++)
 	{
-		arguments[i].value = ids[i];
-		requests[i].operation = operation;
-		requests[i].arguments = &arguments[i];
+		CHECK_FOR_INTERRUPTS(); /* the first touch of memory for thousands takes time */
+		arguments[i] = (NullableDatum){.value = ids[i]};
+		requests[i] = (AthenaRequest){.operation = operation, .arguments = &arguments[i]};
 	}
 	athena_request(&config, requests, count);
 	for (int i = 0; i < count; i++)
