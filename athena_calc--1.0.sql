@@ -322,7 +322,7 @@ RETURNS athena_calc.session_status
 AS 'MODULE_PATHNAME', 'athena_calc_get_session_status'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION athena_calc.get_session_status(text) IS
-	'How a session stands: the same as get_session without the configuration. It takes a calculation when it is IDLE. https://docs.aws.amazon.com/athena/latest/APIReference/API_GetSessionStatus.html';
+	'How a session stands: the same as get_session without the configuration and the DPU time. It takes a calculation when it is IDLE. https://docs.aws.amazon.com/athena/latest/APIReference/API_GetSessionStatus.html';
 
 CREATE FUNCTION athena_calc.terminate_session(session_id text)
 RETURNS text

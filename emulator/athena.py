@@ -23,6 +23,8 @@ CONTENT_TYPE = "application/x-amz-json-1.1"
 TARGET_PREFIX = "AmazonAthena."
 # Those that ListEngineVersions names.
 LISTED_ENGINE_VERSIONS = (PYSPARK_ENGINE_VERSION, SQL_ENGINE_VERSION)
+# https://docs.aws.amazon.com/athena/latest/APIReference/API_StartSession.html, NotebookVersion
+NOTEBOOK_VERSION = "Athena notebook version 1"
 APPLICATION_DPU_SIZES = [{"ApplicationRuntimeId": "Jupyter 1.0", "SupportedDPUSizes": [1]}]
 
 # The model bounds the list of an answer of ListNotebookSessions and ListEngineVersions at 10, of ListWorkGroups at 50.
@@ -116,6 +118,7 @@ class AthenaService:
             group = self._work_groups.find(members["WorkGroup"])
             group.check_start(members)
             notebook_id = members["EngineConfiguration"].get("AdditionalConfigs", {}).get("NotebookId")
+            _check_notebook_version(members.get("NotebookVersion"), notebook_id)
             if notebook_id is not None and any(session.notebook_id == notebook_id and session.ended is None
                                                for session in self._manager.sessions()):
                 raise AwsError("SessionAlreadyExistsException", "Session already exists for notebook %s." % notebook_id)
@@ -159,9 +162,17 @@ class AthenaService:
     def _list_sessions(self, members: Dict[str, Any]) -> Dict[str, Any]:
         self._work_groups.find(members["WorkGroup"])
         found = [(session.number, session) for session in reversed(self._manager.sessions())
-                 if session.work_group == members["WorkGroup"] and members.get("StateFilter") in (None, session.state)]
+                 if session.work_group == members["WorkGroup"] and self._is_listed(session, members.get("StateFilter"))]
         page, token = _page("ListSessions", members, found)
         return without_none({"Sessions": [self._session_summary(session) for session in page], "NextToken": token})
+
+    @staticmethod
+    def _is_listed(session: Session, state: Optional[str]) -> bool:
+        """Whether a list has a session: one that is active, or one in the state that is asked for.
+
+        https://docs.aws.amazon.com/athena/latest/APIReference/API_ListSessions.html
+        """
+        return session.ended is None if state is None else session.state == state
 
     @staticmethod
     def _session_summary(session: Session) -> Dict[str, Any]:
@@ -194,7 +205,8 @@ class AthenaService:
 
     def _list_notebook_sessions(self, members: Dict[str, Any]) -> Dict[str, Any]:
         found = [(session.number, {"SessionId": session.id, "CreationTime": timestamp(session.started)})
-                 for session in reversed(self._manager.sessions()) if session.notebook_id == members["NotebookId"]]
+                 for session in reversed(self._manager.sessions())
+                 if session.notebook_id == members["NotebookId"] and session.ended is None]
         page, token = _page("ListNotebookSessions", members, found, SMALL_PAGE_SIZE)
         return without_none({"NotebookSessionsList": page, "NextToken": token})
 
@@ -291,6 +303,14 @@ class AthenaService:
 
 def _engine_version_members(version: str) -> Dict[str, str]:
     return {"SelectedEngineVersion": version, "EffectiveEngineVersion": version}
+
+
+def _check_notebook_version(version: Optional[str], notebook_id: Optional[str]) -> None:
+    """Raises AwsError for a notebook version without a notebook, and for one that does not exist."""
+    if version is not None and notebook_id is None:
+        raise invalid_request("NotebookVersion requires a NotebookId in AdditionalConfigs.")
+    if version not in (None, NOTEBOOK_VERSION):
+        raise invalid_request("NotebookVersion must be '%s'." % NOTEBOOK_VERSION)
 
 
 def _parsed(body: bytes) -> Any:

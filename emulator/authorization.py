@@ -21,7 +21,8 @@ from .errors import AwsError
 from .settings import ACCOUNT_ID, Settings
 from .wire import Request, Signer
 
-ALLOWED_SKEW_SECONDS = 15 * 60
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html: within five minutes; S3 and STS allow more.
+ALLOWED_SKEW_MINUTES = {"athena": 5, "s3": 15, "sts": 15}
 UNSIGNED_PAYLOADS = ("UNSIGNED-PAYLOAD", "STREAMING-UNSIGNED-PAYLOAD-TRAILER")
 
 _AMZ_DATE = re.compile(r"\d{8}T\d{6}Z\Z")
@@ -238,13 +239,14 @@ class Verifier:
             raise self._refusal(service, "date", "Date must be in ISO-8601 'basic format'. Got '%s'. See "
                                 "http://en.wikipedia.org/wiki/ISO_8601" % date) from None
         now = self._settings.now()
-        if abs(now - sent) > ALLOWED_SKEW_SECONDS:
+        minutes = ALLOWED_SKEW_MINUTES[service]
+        if abs(now - sent) > minutes * 60:
             if sent < now:
-                bound, words, sign = now - ALLOWED_SKEW_SECONDS, "Signature expired: %s is now earlier than %s", "-"
+                bound, words, sign = now - minutes * 60, "Signature expired: %s is now earlier than %s", "-"
             else:
-                bound, words, sign = now + ALLOWED_SKEW_SECONDS, "Signature not yet current: %s is still later than %s", "+"
-            message = (words + " (%s %s 15 min.)") % (date, amz_date(bound), amz_date(now), sign)
-            raise self._refusal(service, "skew", message, RequestTime=date, MaxAllowedSkewMilliseconds="900000",
+                bound, words, sign = now + minutes * 60, "Signature not yet current: %s is still later than %s", "+"
+            message = (words + " (%s %s %d min.)") % (date, amz_date(bound), amz_date(now), sign, minutes)
+            raise self._refusal(service, "skew", message, RequestTime=date, MaxAllowedSkewMilliseconds=str(minutes * 60000),
                                 ServerTime=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)))
         return date
 

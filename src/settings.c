@@ -211,8 +211,8 @@ static const struct OptionSetting
 	 "Work group of functions that are given none.", NULL},
 	{AWS_OPTION_CREDENTIAL_PROVIDER, PGC_SUSET, "auto", OPTION(credential_provider),
 	 "Where credentials come from.",
-	 "auto takes the first that is configured of settings, environment, web_identity, profile, container and "
-	 "instance."},
+	 "auto takes the first that is configured of settings, profile where one is named, environment, web_identity, "
+	 "profile, container and instance."},
 	{AWS_OPTION_ROLE_ARN, PGC_SUSET, "", OPTION(role_arn),
 	 "Role to assume.",
 	 "With web_identity_token_file by that token, else with the credentials found."},

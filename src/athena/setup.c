@@ -403,7 +403,7 @@ check_role(void *argument)
 	if (setup->role != NULL)
 		say(setup, RIGHT, setup->role);
 	else
-		say(setup, WRONG, "the work group has none, and sessions need one");
+		say(setup, WRONG, "the work group has none: start_session() needs execution_role");
 }
 
 static void

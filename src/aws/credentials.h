@@ -2,8 +2,8 @@
  * credentials.h
  *		The credentials that requests are signed with: found, kept, refreshed ahead of their end.
  *
- * The first source that is configured decides, in AWS's order: settings, environment, web identity, profile,
- * container, instance. One that is configured but broken is an error, never passed over. A role that is
+ * The first source that is configured decides, in AWS's order: settings, a profile that is named for the session,
+ * environment, web identity, profile, container, instance. One that is configured but broken is an error, never passed over. A role that is
  * configured beside them is then assumed with what was found. A server chosen by athena_calc.server comes before
  * them all: the keys of its user mapping, or what it makes of the server's own credentials.
  *

@@ -190,13 +190,18 @@ class Sessions(EmulatorTest):
 
     def test_one_session_for_each_notebook(self):
         notebook = str(uuid.uuid4())
-        members = {"WorkGroup": "spark", "NotebookVersion": "1",
+        members = {"WorkGroup": "spark", "NotebookVersion": "Athena notebook version 1",
                    "EngineConfiguration": {"AdditionalConfigs": {"NotebookId": notebook}}}
         session = self.start_session(**members)
         self.refused("StartSession", members, "SessionAlreadyExistsException")
+        for wrong in ({"NotebookVersion": "1"}, {"EngineConfiguration": {}}):
+            self.assertIn("NotebookVersion", self.refused("StartSession", {**members, **wrong}).message)
         listed = self.call("ListNotebookSessions", NotebookId=notebook)["NotebookSessionsList"]
         self.assertEqual([item["SessionId"] for item in listed], [session])
         self.assertEqual(self.call("ListNotebookSessions", NotebookId=str(uuid.uuid4())), {"NotebookSessionsList": []})
+        self.call("TerminateSession", SessionId=session)
+        self.until(lambda: self.session_state(session), ("TERMINATED",))
+        self.assertEqual(self.call("ListNotebookSessions", NotebookId=notebook), {"NotebookSessionsList": []})
 
 
 class WorkGroupsOfTheStart(EmulatorTest):
@@ -375,7 +380,8 @@ class Calculations(EmulatorTest):
         identity = calculation["CalculationExecutionId"]
         self.assertEqual(self.call("GetCalculationExecutionCode", CalculationExecutionId=identity), {"CodeBlock": code})
         self.assertEqual(calculation["Statistics"]["Progress"], "100%")
-        self.assertGreaterEqual(calculation["Statistics"]["DpuExecutionInMillis"], 250)
+        # It counts from when the emulator hears that the code runs, which on a busy machine takes a while.
+        self.assertGreaterEqual(calculation["Statistics"]["DpuExecutionInMillis"], 100)
         status = calculation["Status"]
         self.assertGreaterEqual(status["CompletionDateTime"] - status["SubmissionDateTime"], 0.25)
         self.assertEqual(self.call("GetCalculationExecutionStatus", CalculationExecutionId=identity),
@@ -453,6 +459,8 @@ class Lists(EmulatorTest):
         found = self.call("ListSessions", WorkGroup="spark", StateFilter="TERMINATED")["Sessions"]
         self.assertEqual([item["SessionId"] for item in found], [started[1]])
         self.assertEqual(found[0]["EngineVersion"]["EffectiveEngineVersion"], "PySpark engine version 3")
+        active = self.call("ListSessions", WorkGroup="spark")["Sessions"]
+        self.assertEqual([item["SessionId"] for item in active], started[:1:-1] + started[:1])
 
     def test_pages_stay_right_while_something_is_added(self):
         for _ in range(3):

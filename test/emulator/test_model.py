@@ -142,7 +142,7 @@ class AgainstAModel(EmulatorTest):
 
     def test_answers(self):
         self.asked = set()
-        session = self.ask("StartSession", WorkGroup="spark", Description="d", NotebookVersion="v",
+        session = self.ask("StartSession", WorkGroup="spark", Description="d", NotebookVersion="Athena notebook version 1",
                            EngineConfiguration={"AdditionalConfigs": {"NotebookId": str(uuid.uuid4())}},
                            MonitoringConfiguration={"ManagedLoggingConfiguration": {"Enabled": True}})["SessionId"]
         self.until(lambda: self.session_state(session), ("IDLE",))
