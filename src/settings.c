@@ -10,8 +10,6 @@
  */
 #include "settings.h"
 
-#include <limits.h>
-
 #include "miscadmin.h"
 
 #define MASK "********"

@@ -130,21 +130,16 @@ end_at_subabort(SubXactEvent event, SubTransactionId own, SubTransactionId paren
 		activity_end();
 }
 
-/* The text, or NULL for none, in UTF-8. */
-static const char *
-to_utf8(const char *text)
-{
-	return text != NULL ? encoding_to_utf8(text, strlen(text)) : "";
-}
-
-/* Stores a text, up to the last character that there is room for. */
+/* Stores a text, or NULL for none, in UTF-8, up to the last character that there is room for. Leaves no memory behind. */
 static void
-store(char *place, const char *utf8, int size)
+store(char *place, const char *text, int size)
 {
+	char *utf8 = text != NULL ? encoding_to_utf8(text, strlen(text)) : pstrdup("");
 	int length = pg_encoding_mbcliplen(PG_UTF8, utf8, (int) strlen(utf8), size - 1);
 
 	memcpy(place, utf8, length);
 	place[length] = '\0';
+	pfree(utf8);
 }
 
 void
@@ -155,8 +150,8 @@ activity_wait_for(const char *calculation_id, const char *session_id)
 
 	if (activities == NULL)
 		return;
-	store(calculation, to_utf8(calculation_id), MAX_ID);
-	store(session, to_utf8(session_id), MAX_ID);
+	store(calculation, calculation_id, MAX_ID);
+	store(session, session_id, MAX_ID);
 	if (mine == NULL)
 	{
 		int number = backend_number();
@@ -186,13 +181,13 @@ activity_wait_for(const char *calculation_id, const char *session_id)
 void
 activity_set_state(const char *state)
 {
-	const char *utf8;
+	char stored[MAX_STATE];
 
 	if (mine == NULL || mine->pid == 0)
 		return;
-	utf8 = to_utf8(state);
+	store(stored, state, MAX_STATE);
 	begin_change();
-	store(mine->state, utf8, MAX_STATE);
+	strlcpy(mine->state, stored, MAX_STATE);
 	end_change();
 }
 

@@ -14,6 +14,7 @@ typedef struct WaitedCalculation
 	AthenaRequest
 		last; /* its last answer, in memory of its own; answered is false before the first */
 	MemoryContext memory; /* of the last answer */
+	const char *state;    /* of that, where it is no error; "" for none */
 	const char *reported; /* the state last told of */
 	bool ended;           /* or it is of no use to ask again */
 } WaitedCalculation;
@@ -27,7 +28,7 @@ extern WaitedCalculation *calculations_wait_for(const Datum *ids, int count);
  */
 extern int calculations_ask(Poll *poll, WaitedCalculation *calculations, int count);
 
-/* The state of a calculation that was asked for without an error; "" for none. */
-extern const char *calculation_state(const WaitedCalculation *calculation);
+/* Asks for one until it has ended, which `activity` shows; false where the time is up before. */
+extern bool calculation_wait(Poll *poll, WaitedCalculation *calculation);
 
 #endif

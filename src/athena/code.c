@@ -9,9 +9,10 @@
 #include "mb/pg_wchar.h"
 #include "s3/object.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
 
 static char *
-read_code(const char *uri)
+read_code(const AwsConfig *config, const char *uri)
 {
 	S3Uri object;
 	S3Content content;
@@ -21,7 +22,7 @@ read_code(const char *uri)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("argument \"code_s3_uri\" is not the URI of an object"),
 						errhint("As in 's3://bucket/jobs/nightly.py'.")));
-	s3_get_object(&object, 0, &content);
+	s3_get_object(config, &object, 0, &content);
 	if (!pg_verify_mbstr(PG_UTF8, content.bytes, (int) content.length, true))
 		ereport(ERROR, (errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),
 						errmsg("the code at \"%s\" is not UTF-8", uri)));
@@ -59,7 +60,8 @@ append_params(StringInfo code, Jsonb *params)
 }
 
 Datum
-code_prepare(NullableDatum code_block, NullableDatum params, NullableDatum code_s3_uri)
+code_prepare(const AwsConfig *config, NullableDatum code_block, NullableDatum params,
+			 NullableDatum code_s3_uri)
 {
 	StringInfoData code;
 	const char *block;
@@ -75,7 +77,7 @@ code_prepare(NullableDatum code_block, NullableDatum params, NullableDatum code_
 		return code_block.value;
 
 	block = !code_block.isnull ? TextDatumGetCString(code_block.value)
-							   : read_code(TextDatumGetCString(code_s3_uri.value));
+							   : read_code(config, TextDatumGetCString(code_s3_uri.value));
 	if (params.isnull)
 		return CStringGetTextDatum(block);
 	if (strncmp(block + strspn(block, " \t\r\n"), "%%", 2) == 0)

@@ -8,7 +8,6 @@
 #include "aws/client.h"
 #include "aws/encoding.h"
 #include "aws/json.h"
-#include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "settings.h"
@@ -81,20 +80,9 @@ static const char *const operations_with_token[] = {
 
 static const JsonValue no_token = {NULL, 0};
 
-/* One call of an operation, and where its row goes. */
-typedef struct AthenaCall
-{
-	AwsCall call; /* first: the client's */
-	const AthenaOperation *operation;
-	const NullableDatum *arguments;
-	Datum *values;
-	bool *nulls;
-} AthenaCall;
-
 /* What all calls of one SQL function share. */
 typedef struct AthenaTarget
 {
-	AwsConfig config;
 	AwsEndpoint endpoint;
 	char path[ENDPOINT_PATH_SIZE + 1];
 	char target[sizeof("AmazonAthena.") + ATHENA_MAX_NAME];
@@ -107,23 +95,16 @@ athena_resolve_endpoint(const AwsConfig *config, AwsEndpoint *endpoint)
 	aws_resolve_endpoint(config, &athena, endpoint);
 }
 
-/* By the configuration that is in it. */
 static void
-find_target(AthenaTarget *target, const char *operation)
+find_target(AthenaTarget *target, const AwsConfig *config, const char *operation)
 {
-	athena_resolve_endpoint(&target->config, &target->endpoint);
+	athena_resolve_endpoint(config, &target->endpoint);
 	strlcpy(target->path, target->endpoint.path, sizeof(target->path));
 	strlcat(target->path, "/", sizeof(target->path));
 	strlcpy(target->target, "AmazonAthena.", sizeof(target->target));
 	strlcat(target->target, operation, sizeof(target->target));
 	target->headers[0] = (HttpHeader){"Content-Type", "application/x-amz-json-1.1"};
 	target->headers[1] = (HttpHeader){"X-Amz-Target", target->target};
-}
-
-static const char *
-work_group(const AthenaTarget *target)
-{
-	return target->config.values[AWS_OPTION_WORK_GROUP];
 }
 
 static void
@@ -164,24 +145,6 @@ set_invalid(AwsCall *call, const HttpResponse *response, const MarshalProblem *p
 {
 	aws_error_invalid_response(&call->error, response, problem->text);
 	call->error.sqlstate = problem->sqlstate;
-}
-
-static void
-read_row(AwsCall *call, const HttpResponse *response, void *result_context)
-{
-	AthenaCall *athena_call = (AthenaCall *) call;
-	JsonValue document;
-	MarshalProblem problem;
-
-	if (call->error.sqlstate == 0 && athena_read_document(call, response, &document))
-	{
-		MemoryContext before = MemoryContextSwitchTo(result_context);
-
-		if (!marshal_row(athena_call->operation, athena_call->arguments, document,
-						 athena_call->values, athena_call->nulls, &problem))
-			set_invalid(call, response, &problem);
-		MemoryContextSwitchTo(before);
-	}
 }
 
 /* Raises what a call ended with; where Athena refused an argument, with the hint for it. */
@@ -225,21 +188,16 @@ void
 athena_execute(const AthenaOperation *operation, const NullableDatum *arguments, Datum *values,
 			   bool *nulls)
 {
-	MemoryContext before;
-	AthenaTarget target;
-	AthenaCall call = {
-		.operation = operation, .arguments = arguments, .values = values, .nulls = nulls};
+	AwsConfig config;
+	AthenaRequest request = {.operation = operation, .arguments = arguments};
 
 	marshal_check_arguments(operation, arguments);
-	before = enter_call_context();
-	aws_config_get(&target.config);
-	find_target(&target, operation->name);
-	address_call(&call.call, &target, operation->name,
-				 marshal_request(operation, arguments, work_group(&target), 0, no_token));
-	aws_call(&target.config, &call, sizeof(call), 1, read_row, before);
-	if (call.call.error.sqlstate != 0)
-		raise_error(&call.call, operation, arguments);
-	leave_call_context(before);
+	aws_config_get(&config);
+	athena_request(&config, &request, 1);
+	if (request.error.sqlstate != 0)
+		athena_request_raise(&request);
+	memcpy(values, request.values, sizeof(Datum) * operation->column_count);
+	memcpy(nulls, request.nulls, sizeof(bool) * operation->column_count);
 }
 
 /* Keeps how a call ended, in the current memory context, or that a deadline left it undone. */
@@ -382,8 +340,7 @@ athena_list(const AwsConfig *config, const AthenaOperation *operation,
 	remaining = wanted_rows(operation, arguments);
 	before = enter_call_context();
 	call_context = CurrentMemoryContext;
-	target.config = *config;
-	find_target(&target, operation->name);
+	find_target(&target, config, operation->name);
 	row_context =
 		AllocSetContextCreate(CurrentMemoryContext, "athena_calc row", ALLOCSET_SMALL_SIZES);
 	page_context =
@@ -407,9 +364,9 @@ athena_list(const AwsConfig *config, const AthenaOperation *operation,
 		MemoryContextReset(page_context);
 		MemoryContextSwitchTo(page_context);
 		address_call(&page.call, &target, operation->name,
-					 marshal_request(operation, arguments, work_group(&target),
+					 marshal_request(operation, arguments, config->values[AWS_OPTION_WORK_GROUP],
 									 Min(remaining, operation->page_size), token));
-		aws_call(&target.config, &page, sizeof(page), 1, read_page, NULL);
+		aws_call(config, &page, sizeof(page), 1, read_page, NULL);
 		empty_pages = page.rows == 0 ? empty_pages + 1 : 0;
 		if (page.call.error.sqlstate == 0 && empty_pages == MAX_EMPTY_PAGES)
 		{
@@ -500,14 +457,13 @@ athena_request(const AwsConfig *config, AthenaRequest *requests, int count)
 		if (i == 0 || request->operation != requests[i - 1].operation)
 		{
 			target = palloc(sizeof(AthenaTarget));
-			target->config = *config;
-			find_target(target, request->operation->name);
+			find_target(target, config, request->operation->name);
 		}
 		calls[i] = (RequestCall){
 			.request = request, .large_bytes = &large_bytes, .call = {.sent = request->sent}};
 		address_call(&calls[i].call, target, request->operation->name,
-					 marshal_request(request->operation, request->arguments, work_group(target), 0,
-									 no_token));
+					 marshal_request(request->operation, request->arguments,
+									 config->values[AWS_OPTION_WORK_GROUP], 0, no_token));
 	}
 	aws_call(config, calls, sizeof(RequestCall), count, read_outcome, before);
 	call_context = MemoryContextSwitchTo(before);
@@ -517,6 +473,51 @@ athena_request(const AwsConfig *config, AthenaRequest *requests, int count)
 			keep_outcome(&requests[i], &calls[i].call, false);
 	}
 	MemoryContextDelete(call_context);
+}
+
+static void
+copy_request(AthenaRequest *copy, const AthenaRequest *request)
+{
+	const AthenaOperation *operation = request->operation;
+
+	*copy = *request;
+	if (request->error.sqlstate != 0)
+	{
+		aws_error_copy(&copy->error, &request->error);
+		return;
+	}
+	copy->values = palloc(sizeof(Datum) * operation->column_count);
+	copy->nulls = palloc(sizeof(bool) * operation->column_count);
+	for (int i = 0; i < operation->column_count; i++)
+	{
+		bool by_value = operation->columns[i].kind == ATHENA_SECONDS ||
+						operation->columns[i].kind == ATHENA_BIGINT;
+
+		copy->nulls[i] = request->nulls[i];
+		copy->values[i] = request->nulls[i] || by_value
+							  ? request->values[i]
+							  : PointerGetDatum(PG_DETOAST_DATUM_COPY(request->values[i]));
+	}
+}
+
+void
+athena_request_keep(AthenaRequest *kept, const AthenaRequest *request, MemoryContext memory)
+{
+	MemoryContext before = MemoryContextSwitchTo(memory);
+
+	MemoryContextReset(memory);
+	copy_request(kept, request);
+	MemoryContextSwitchTo(before);
+}
+
+const char *
+athena_kept_text(const AthenaRequest *kept, int column, MemoryContext memory)
+{
+	MemoryContext before = MemoryContextSwitchTo(memory);
+	const char *text = athena_text(kept->values, kept->nulls, column);
+
+	MemoryContextSwitchTo(before);
+	return text;
 }
 
 void
@@ -529,6 +530,12 @@ athena_request_raise(const AthenaRequest *request)
 	call.error = request->error;
 	call.attempts = request->attempts;
 	raise_error(&call, request->operation, request->arguments);
+}
+
+const char *
+athena_text(const Datum *values, const bool *nulls, int column)
+{
+	return nulls[column] ? "" : TextDatumGetCString(values[column]);
 }
 
 void
@@ -626,8 +633,7 @@ athena_call(const AwsConfig *config, const char *operation, const char *request,
 {
 	AthenaTarget *target = palloc(sizeof(AthenaTarget));
 
-	target->config = *config;
-	find_target(target, operation);
+	find_target(target, config, operation);
 	address_call(call, target, operation, request);
 	aws_call(config, call, sizeof(*call), 1, answer, context);
 }
@@ -651,12 +657,11 @@ athena_invoke(const char *operation, Jsonb *request)
 {
 	MemoryContext before = enter_call_context();
 	StringInfoData body;
-	AthenaTarget target;
+	AwsConfig config;
 	InvokeCall call = {0};
 	bool needs_token = takes_token(operation) && !has_token(request);
 
-	aws_config_get(&target.config);
-	find_target(&target, operation);
+	aws_config_get(&config);
 	/* One that is null is none, and a second one of its name might not count. */
 	if (needs_token)
 		request = DatumGetJsonbP(DirectFunctionCall2(jsonb_delete, JsonbPGetDatum(request),
@@ -671,8 +676,8 @@ athena_invoke(const char *operation, Jsonb *request)
 		body.data[--body.len] = '\0';
 		appendStringInfo(&body, "%s\"%s\":\"%s\"}", body.len > 1 ? "," : "", token_member, uuid);
 	}
-	address_call(&call.call, &target, operation, encoding_to_utf8(body.data, body.len));
-	aws_call(&target.config, &call, sizeof(call), 1, read_jsonb, before);
+	athena_call(&config, operation, encoding_to_utf8(body.data, body.len), &call.call, read_jsonb,
+				before);
 	if (call.call.error.sqlstate != 0)
 		aws_call_raise(&call.call);
 	leave_call_context(before);

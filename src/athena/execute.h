@@ -35,6 +35,9 @@ extern bool athena_list(const AwsConfig *config, const AthenaOperation *operatio
 						const NullableDatum *arguments, AthenaRow row, void *context,
 						struct AthenaRequest *last);
 
+/* The text of a column of a row; "" for NULL. */
+extern const char *athena_text(const Datum *values, const bool *nulls, int column);
+
 /* Fills in the row that a batch has for a request: its columns, error_code, error_message. */
 extern void athena_batch_row(const struct AthenaRequest *request, Datum *values, bool *nulls);
 
@@ -71,6 +74,13 @@ typedef struct AthenaRequest
  * credentials and memory.
  */
 extern void athena_request(const AwsConfig *config, AthenaRequest *requests, int count);
+
+/* Copies a request with its outcome, but for its arguments, in place of all that was in a memory context. */
+extern void athena_request_keep(AthenaRequest *kept, const AthenaRequest *request,
+								MemoryContext memory);
+
+/* The text of a column of what was kept, in the same memory; "" for NULL. */
+extern const char *athena_kept_text(const AthenaRequest *kept, int column, MemoryContext memory);
 
 /* Raises what a request ended with. */
 pg_noreturn extern void athena_request_raise(const AthenaRequest *request);

@@ -11,7 +11,6 @@
 #include "common/int.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
-#include "settings.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/json.h"

@@ -327,7 +327,7 @@ athena_calc_start_calculation_execution(PG_FUNCTION_ARGS)
 	sql_require(fcinfo, START_CALCULATION_SESSION_ID, "session_id");
 	code = fcinfo->args[START_CALCULATION_CODE_BLOCK];
 	fcinfo->args[START_CALCULATION_CODE_BLOCK].value =
-		code_prepare(code, fcinfo->args[params], fcinfo->args[code_s3_uri]);
+		code_prepare(NULL, code, fcinfo->args[params], fcinfo->args[code_s3_uri]);
 	fcinfo->args[START_CALCULATION_CODE_BLOCK].isnull = false;
 	return function_return_one_row_set(fcinfo, &operation_start_calculation_execution);
 }

@@ -90,7 +90,7 @@ return_output(FunctionCallInfo fcinfo, const char *member)
 		PG_RETURN_NULL();
 	if (!s3_uri_parse(location, &uri))
 		raise_no_uri(member);
-	s3_get_object(&uri, max_bytes, &content);
+	s3_get_object(NULL, &uri, max_bytes, &content);
 	return as_text(&content);
 }
 
@@ -141,7 +141,7 @@ read_result(void *argument)
 {
 	ResultReading *reading = argument;
 
-	s3_get_object(&reading->uri, 0, &reading->content);
+	s3_get_object(NULL, &reading->uri, 0, &reading->content);
 }
 
 /* AWS documents a folder; an object has been seen, too. */

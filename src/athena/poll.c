@@ -53,12 +53,15 @@ timeout_us(const Interval *timeout)
 }
 
 void
-poll_begin(Poll *poll, const Interval *timeout)
+poll_begin(Poll *poll, NullableDatum timeout)
 {
 	memset(poll, 0, sizeof(*poll));
+	poll->memory = CurrentMemoryContext;
+	poll->outcome =
+		AllocSetContextCreate(poll->memory, "athena_calc outcome", ALLOCSET_SMALL_SIZES);
 	poll->begun = http_now();
-	if (timeout != NULL)
-		poll->deadline = poll->begun + timeout_us(timeout);
+	if (!timeout.isnull)
+		poll->deadline = poll->begun + timeout_us(DatumGetIntervalP(timeout.value));
 	aws_config_get(&poll->config);
 	aws_config_copy(&poll->config);
 	poll_hasten(poll);
@@ -75,6 +78,10 @@ set_deadline(const Poll *poll)
 void
 poll_request(Poll *poll, AthenaRequest *requests, int count)
 {
+	MemoryContext before;
+
+	MemoryContextReset(poll->outcome);
+	before = MemoryContextSwitchTo(poll->outcome);
 	set_deadline(poll);
 	PG_TRY();
 	{
@@ -85,6 +92,12 @@ poll_request(Poll *poll, AthenaRequest *requests, int count)
 		http_set_deadline(0);
 	}
 	PG_END_TRY();
+	MemoryContextSwitchTo(before);
+	for (int i = 0; i < count; i++)
+	{
+		if (requests[i].error.sqlstate == 0)
+			poll->trouble = 0;
+	}
 }
 
 bool
@@ -103,6 +116,8 @@ poll_list(Poll *poll, const AthenaOperation *operation, const NullableDatum *arg
 		http_set_deadline(0);
 	}
 	PG_END_TRY();
+	if (listed)
+		poll->trouble = 0;
 	return listed;
 }
 
@@ -207,11 +222,12 @@ poll_raise_timed_out(const char *what)
 }
 
 void
-poll_report(const char *what, const char *id, const char **before, const char *state)
+poll_report(const Poll *poll, const char *what, const char *id, const char **before,
+			const char *state)
 {
 	if (*before != NULL && strcmp(*before, state) == 0)
 		return;
-	*before = pstrdup(state);
+	*before = MemoryContextStrdup(poll->memory, state);
 	if (setting_progress)
 		ereport(NOTICE, (errmsg("%s %s: %s", what, id, state)));
 }

@@ -14,23 +14,25 @@
 
 typedef struct Poll
 {
-	AwsConfig config; /* a copy: it lasts as long as the wait, whatever is set meanwhile */
-	int64 begun;      /* on the clock of http_now() */
-	int64 deadline;   /* on the same; 0 for never */
-	int64 pause;      /* the next, in microseconds */
-	int64 trouble;    /* since when every request has failed, on the same; 0 for not */
-	bool commits;     /* whether each pause is preceded by a commit */
+	AwsConfig config;      /* a copy: it lasts as long as the wait, whatever is set meanwhile */
+	int64 begun;           /* on the clock of http_now() */
+	int64 deadline;        /* on the same; 0 for never */
+	int64 pause;           /* the next, in microseconds */
+	int64 trouble;         /* since when every request has failed, on the same; 0 for not */
+	bool commits;          /* whether each pause is preceded by a commit */
+	MemoryContext memory;  /* where it was begun */
+	MemoryContext outcome; /* of its last requests */
 } Poll;
 
 /*
- * Begins a wait with the current configuration; `timeout` may be NULL. Memory is of the current context. Throws 22023
- * for a time below zero, and what aws_config_get() throws.
+ * Begins a wait with the current configuration; `timeout` is an argument of type interval. Memory is of the current context. Throws
+ * 22023 for a time below zero, and what aws_config_get() throws.
  */
-extern void poll_begin(Poll *poll, const Interval *timeout);
+extern void poll_begin(Poll *poll, NullableDatum timeout);
 
 /*
  * Makes requests within the time that is left, and a little more where next to none is: they are made at least once.
- * See athena_request().
+ * See athena_request(), but that their outcomes last until the next ones of the wait: it may be long.
  */
 extern void poll_request(Poll *poll, AthenaRequest *requests, int count);
 
@@ -59,7 +61,11 @@ extern bool poll_forgives(Poll *poll, const AwsError *error);
 /* Raises that the time is up (SP003), and what was waited for. */
 pg_noreturn extern void poll_raise_timed_out(const char *what);
 
-/* Says in a NOTICE that something has another state than before, where athena_calc.progress is on. */
-extern void poll_report(const char *what, const char *id, const char **before, const char *state);
+/*
+ * Says in a NOTICE that something has another state than before, where athena_calc.progress is on. `before` is kept in the wait's
+ * own memory.
+ */
+extern void poll_report(const Poll *poll, const char *what, const char *id, const char **before,
+						const char *state);
 
 #endif

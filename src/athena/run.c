@@ -15,10 +15,8 @@
 #include "access/xact.h"
 #include "executor/spi.h"
 #include "funcapi.h"
-#include "miscadmin.h"
 #include "s3/object.h"
 #include "aws/encoding.h"
-#include "settings.h"
 #include "utils/builtins.h"
 #include "utils/portal.h"
 #include "utils/syscache.h"
@@ -180,6 +178,7 @@ start_calculation(Run *run)
 							 .arguments = run->start,
 							 .sent = &run->started.calculation_sent};
 	int sessions_left = MAX_SESSIONS;
+	Datum id;
 
 	address_start(run);
 	for (;;)
@@ -207,7 +206,8 @@ start_calculation(Run *run)
 	}
 	run->started.calculation_id = TextDatumGetCString(request.values[0]);
 	run->started.calculation_sent = false;
-	run->calculation = calculations_wait_for(&request.values[0], 1);
+	id = CStringGetTextDatum(run->started.calculation_id);
+	run->calculation = calculations_wait_for(&id, 1);
 	poll_hasten(&run->poll);
 }
 
@@ -215,34 +215,17 @@ static void
 follow_calculation(Run *run)
 {
 	activity_wait_for(run->started.calculation_id, run->session_id);
-	for (;;)
-	{
-		bool has_ended = calculations_ask(&run->poll, run->calculation, 1) == 0;
-
-		if (run->calculation->last.error.sqlstate == 0)
-			activity_set_state(calculation_state(run->calculation));
-		if (has_ended)
-			break;
-		if (!poll_pause(&run->poll))
-			poll_raise_timed_out(
-				psprintf("calculation %s has not ended", run->started.calculation_id));
-	}
+	if (!calculation_wait(&run->poll, run->calculation))
+		poll_raise_timed_out(psprintf("calculation %s has not ended", run->started.calculation_id));
 	if (run->calculation->last.error.sqlstate != 0)
 		athena_request_raise(&run->calculation->last);
 	run->started.calculation_id = NULL; /* it has ended: there is nothing to stop */
 }
 
-static const char *
-column_text(const Run *run, int column)
-{
-	const AthenaRequest *last = &run->calculation->last;
-
-	return last->nulls[column] ? "" : TextDatumGetCString(last->values[column]);
-}
-
 /* The end of standard error. */
 typedef struct Stderr
 {
+	const AwsConfig *config;
 	const char *uri;
 	char *text;
 } Stderr;
@@ -256,7 +239,7 @@ read_stderr(void *argument)
 
 	if (!s3_uri_parse(what->uri, &uri))
 		ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION), errmsg("it is no S3 URI")));
-	s3_get_object(&uri, STDERR_BYTES, &content);
+	s3_get_object(what->config, &uri, STDERR_BYTES, &content);
 	what->text = encoding_from_bytes(content.bytes, content.length, NULL);
 }
 
@@ -265,8 +248,10 @@ static void
 raise_failure(Run *run, const char *state)
 {
 	const char *id = TextDatumGetCString(run->calculation->id.value);
-	const char *reason = column_text(run, CALCULATION_REASON);
-	Stderr standard_error = {column_text(run, CALCULATION_STD_ERROR), ""};
+	const AthenaRequest *last = &run->calculation->last;
+	const char *reason = athena_text(last->values, last->nulls, CALCULATION_REASON);
+	Stderr standard_error = {&run->poll.config,
+							 athena_text(last->values, last->nulls, CALCULATION_STD_ERROR), ""};
 	const char *detail;
 	const char *ended = "failed";
 	int sqlstate = SQLSTATE_FAILED;
@@ -332,12 +317,12 @@ run_to_the_end(Run *run)
 	/* What cannot be committed fails before anything is started. */
 	poll_commit(&run->poll);
 	run->start[START_CALCULATION_CODE_BLOCK].value =
-		code_prepare(run->arguments[RUN_CODE_BLOCK], run->arguments[RUN_PARAMS],
+		code_prepare(&run->poll.config, run->arguments[RUN_CODE_BLOCK], run->arguments[RUN_PARAMS],
 					 run->arguments[RUN_CODE_S3_URI]);
 	find_session(run);
 	start_calculation(run);
 	follow_calculation(run);
-	state = calculation_state(run->calculation);
+	state = run->calculation->state;
 	if (strcmp(state, "COMPLETED") != 0)
 		raise_failure(run, state);
 	if (run->own_session)
@@ -351,9 +336,7 @@ run_calculation(FunctionCallInfo fcinfo, Run *run, bool commits)
 {
 	memset(run, 0, sizeof(*run));
 	copy_arguments(fcinfo, run);
-	poll_begin(&run->poll, run->arguments[RUN_TIMEOUT].isnull
-							   ? NULL
-							   : DatumGetIntervalP(run->arguments[RUN_TIMEOUT].value));
+	poll_begin(&run->poll, run->arguments[RUN_TIMEOUT]);
 	run->poll.commits = commits;
 	run->started.config = &run->poll.config;
 	started_begin(&run->started);

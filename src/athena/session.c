@@ -8,9 +8,6 @@
 #include "athena/function.h"
 #include "aws/encoding.h"
 #include "common/hashfn.h"
-#include "funcapi.h"
-#include "miscadmin.h"
-#include "settings.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/numeric.h"
@@ -35,21 +32,19 @@ is_one_of(const char *state, const char *const *states)
 static const char *const states_that_end[] = {"TERMINATING", "TERMINATED", "FAILED", "DEGRADED",
 											  NULL};
 
-static const char *
-text_or_empty(const Datum *values, const bool *nulls, int column)
-{
-	return nulls[column] ? "" : TextDatumGetCString(values[column]);
-}
-
+/* `lives_on` is why a session that nobody would use could not be terminated, or NULL. */
 static void
-raise_ended(const char *id, const SessionRow *row)
+raise_ended(const char *id, const SessionRow *row, const char *lives_on)
 {
-	const char *reason = text_or_empty(row->values, row->nulls, SESSION_STATUS_REASON);
+	const char *reason = athena_text(row->status.values, row->status.nulls, SESSION_STATUS_REASON);
 
 	ereport(ERROR,
 			(errcode(SQLSTATE_SESSION_ENDED),
 			 errmsg("session %s is %s%s%s", id, row->state, reason[0] != '\0' ? ": " : "", reason),
-			 errhint("Start another session.")));
+			 lives_on == NULL ? 0 : errdetail("It could not be terminated: %s", lives_on),
+			 lives_on == NULL ? errhint("Start another session.")
+							  : errhint("Terminate it with athena_calc.terminate_session, or it "
+										"costs until its idle time-out.")));
 }
 
 /* Asks how a session stands. False, with the row as it was, where it is worth asking again, or was known before. */
@@ -63,15 +58,13 @@ ask(Poll *poll, SessionRow *row)
 	{
 		/* That there was no time for a last answer is less than what was known before. */
 		if (request.answered || !row->refusal.answered)
-			row->refusal = request;
+			athena_request_keep(&row->refusal, &request, row->memory[1]);
 		if (poll_forgives(poll, &request.error))
 			return false;
 		athena_request_raise(&row->refusal);
 	}
-	poll->trouble = 0;
-	row->values = request.values;
-	row->nulls = request.nulls;
-	row->state = text_or_empty(request.values, request.nulls, SESSION_STATUS_STATE);
+	athena_request_keep(&row->status, &request, row->memory[0]);
+	row->state = athena_kept_text(&row->status, SESSION_STATUS_STATE, row->memory[0]);
 	return true;
 }
 
@@ -84,12 +77,15 @@ wait_until_idle(Poll *poll, Datum session_id, SessionRow *row)
 
 	memset(row, 0, sizeof(*row));
 	row->id.value = session_id;
+	for (int i = 0; i < (int) lengthof(row->memory); i++)
+		row->memory[i] = AllocSetContextCreate(CurrentMemoryContext, "athena_calc session",
+											   ALLOCSET_SMALL_SIZES);
 	activity_wait_for(NULL, id);
 	for (;;)
 	{
 		if (ask(poll, row))
 		{
-			poll_report("session", id, &reported, row->state);
+			poll_report(poll, "session", id, &reported, row->state);
 			activity_set_state(row->state);
 			if (is_one_of(row->state, states_that_end))
 				return false;
@@ -98,7 +94,7 @@ wait_until_idle(Poll *poll, Datum session_id, SessionRow *row)
 		}
 		if (!poll_pause(poll))
 		{
-			if (row->values == NULL)
+			if (!row->status.answered)
 				athena_request_raise(&row->refusal);
 			return true;
 		}
@@ -109,7 +105,7 @@ void
 session_wait(Poll *poll, Datum session_id, SessionRow *row)
 {
 	if (!wait_until_idle(poll, session_id, row))
-		raise_ended(TextDatumGetCString(session_id), row);
+		raise_ended(TextDatumGetCString(session_id), row, NULL);
 }
 
 /* numeric_int4() would round, and knows no option's name to raise. */
@@ -251,7 +247,7 @@ consider(Datum *values, bool *nulls, void *context)
 	if (nulls[FIND_SESSION_ID] || nulls[FIND_SESSION_DESCRIPTION] ||
 		strcmp(TextDatumGetCString(values[FIND_SESSION_DESCRIPTION]), best->name) != 0)
 		return;
-	state = text_or_empty(values, nulls, FIND_SESSION_STATE);
+	state = athena_text(values, nulls, FIND_SESSION_STATE);
 	for (int i = 0; i < (int) lengthof(useful_states) && (best->id == NULL || i < best->rank); i++)
 	{
 		if (strcmp(state, useful_states[i]) == 0)
@@ -281,7 +277,7 @@ static void
 pause_before_start(Poll *poll, const AthenaRequest *request, const char **reported)
 {
 	activity_wait_for(NULL, NULL);
-	poll_report("session", "not started", reported, request->error.message);
+	poll_report(poll, "session", "not started", reported, request->error.message);
 	if (!poll_pause(poll))
 		poll_raise_timed_out(psprintf("no session could be started: %s", request->error.message));
 }
@@ -348,7 +344,6 @@ find_or_start(Poll *poll, Acquisition *session)
 			athena_request_raise(&session->last);
 		return;
 	}
-	poll->trouble = 0;
 	session->id = best.id;
 	session->is_new = best.id == NULL;
 	session->is_starting = session->is_new || strncmp(useful_states[best.rank], "CREAT", 5) == 0;
@@ -451,24 +446,15 @@ session_acquire(Poll *poll, NullableDatum name, NullableDatum work_group, Nullab
 
 		if (!wait_until_idle(poll, id.value, &row))
 		{
+			AthenaRequest request = {.operation = &operation_terminate_session, .arguments = &id};
+
 			/* Nobody would take it, or know it: it would cost until its idle time-out. */
 			if (session->is_new && strcmp(row.state, "DEGRADED") == 0)
-			{
-				AthenaRequest request = {.operation = &operation_terminate_session,
-										 .arguments = &id};
-
 				poll_request(poll, &request, 1);
-			}
-			raise_ended(session->id, &row);
+			raise_ended(session->id, &row, request.error.message);
 		}
 	}
 	return session->id;
-}
-
-static void
-get_timeout(FunctionCallInfo fcinfo, int argument, const Interval **timeout)
-{
-	*timeout = PG_ARGISNULL(argument) ? NULL : PG_GETARG_INTERVAL_P(argument);
 }
 
 /* wait_for_session(session_id text, timeout interval) → session_status */
@@ -476,17 +462,15 @@ ATHENA_CALC_FUNCTION(athena_calc_wait_for_session);
 Datum
 athena_calc_wait_for_session(PG_FUNCTION_ARGS)
 {
-	const Interval *timeout;
 	Poll poll;
 	SessionRow row;
 
 	sql_expect_arguments(fcinfo, 2);
 	sql_require(fcinfo, 0, "session_id");
-	get_timeout(fcinfo, 1, &timeout);
-	poll_begin(&poll, timeout);
+	poll_begin(&poll, fcinfo->args[1]);
 	session_wait(&poll, PG_GETARG_DATUM(0), &row);
 	activity_end();
-	return sql_form_row(fcinfo, row.values, row.nulls, SESSION_STATUS_COLUMNS);
+	return sql_form_row(fcinfo, row.status.values, row.status.nulls, SESSION_STATUS_COLUMNS);
 }
 
 /* acquire_session(session_name text, work_group text, session_options jsonb, timeout interval) → text */
@@ -494,13 +478,11 @@ ATHENA_CALC_FUNCTION(athena_calc_acquire_session);
 Datum
 athena_calc_acquire_session(PG_FUNCTION_ARGS)
 {
-	const Interval *timeout;
 	Poll poll;
 	char *id;
 
 	sql_expect_arguments(fcinfo, 4);
-	get_timeout(fcinfo, 3, &timeout);
-	poll_begin(&poll, timeout);
+	poll_begin(&poll, fcinfo->args[3]);
 	id = session_acquire(&poll, fcinfo->args[0], fcinfo->args[1], fcinfo->args[2]);
 	activity_end();
 	PG_RETURN_TEXT_P(cstring_to_text(id));

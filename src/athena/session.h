@@ -6,16 +6,16 @@
 #define ATHENA_CALC_ATHENA_SESSION_H
 
 #include "athena/poll.h"
-#include "utils/jsonb.h"
 
-/* How a session stands, as the columns of session_status; palloc'd. */
+/* How a session stands. */
 typedef struct SessionRow
 {
 	NullableDatum id;
-	Datum *values;
-	bool *nulls;
-	const char *state;     /* "" for none */
-	AthenaRequest refusal; /* the last answer that was none */
+	AthenaRequest
+		status; /* the last answer, with the columns of session_status; answered is false before the first */
+	AthenaRequest refusal;   /* the last that was none */
+	MemoryContext memory[2]; /* of these two */
+	const char *state;       /* "" for none */
 } SessionRow;
 
 /*

@@ -57,7 +57,7 @@ append_unknown(StringInfo outcome, const AthenaOperation *operation, const Nulla
 static bool
 is_left(const Started *started)
 {
-	return setting_on_cancel == ON_CANCEL_LEAVE && started->session_id == NULL;
+	return started->leaves && started->session_id == NULL;
 }
 
 /* Sends all that there is to say, at once: the one must not wait for the other's answer. */
@@ -112,6 +112,7 @@ started_begin(Started *started)
 	started->errand.what = "runs a calculation";
 	started->errand.carry_out = carry_out;
 	started->errand.tell = tell;
+	started->leaves = setting_on_cancel == ON_CANCEL_LEAVE;
 	started->ends[0].operation = &operation_stop_calculation_execution;
 	started->ends[1].operation = &operation_terminate_session;
 	for (int i = 0; i < (int) lengthof(started->ends); i++)

@@ -15,6 +15,7 @@ typedef struct Started
 {
 	Errand errand; /* first */
 	const AwsConfig *config;
+	bool leaves; /* athena_calc.on_cancel, as it was in the beginning */
 
 	/* Starts, and whether they were sent and have had no answer, or none that says that nothing was started. */
 	const NullableDatum *calculation_start;

@@ -6,7 +6,6 @@
 
 #include <time.h>
 
-#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "settings.h"
 #include "version.h"

@@ -5,7 +5,6 @@
 #include "aws/endpoint.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define MAX_LABEL (ENDPOINT_REGION_SIZE - 1)

@@ -12,7 +12,6 @@
 #include "foreign/foreign.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/syscache.h"
 
 #define WRAPPER "athena_calc"

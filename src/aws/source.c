@@ -10,7 +10,6 @@
 
 #include "aws/encoding.h"
 #include "aws/timestamp.h"
-#include "lib/stringinfo.h"
 #include "settings.h"
 #include "storage/fd.h"
 

@@ -15,7 +15,6 @@
 #include "http/http.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
-#include "storage/ipc.h"
 
 #define EVENTS_AT_ONCE 64
 

@@ -9,6 +9,7 @@
 #include "compat.h"
 
 #include "access/table.h"
+#include "access/xact.h"
 #include "commands/copy.h"
 #include "commands/copyfrom_internal.h"
 #include "nodes/makefuncs.h"
@@ -196,6 +197,8 @@ copy_object(CopyFromS3 *copy)
 	copy->rows += CopyFrom(state);
 	check_end(copy, state);
 	EndCopyFrom(state);
+	/* What comes next in the statement sees these rows. */
+	CommandCounterIncrement();
 }
 
 /* Copies the objects one after another; the memory of each is freed with it. */

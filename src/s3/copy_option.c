@@ -10,6 +10,7 @@
 #include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
 #include "nodes/value.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/bytea.h"
 #include "utils/fmgrprotos.h"
@@ -278,18 +279,26 @@ copy_option_read(const char *format, Jsonb *options, bool is_from, const CopyOpt
 	ProcessCopyOptions(NULL, NULL, is_from, result->copy);
 }
 
+static void
+set_meanwhile(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+							 false);
+}
+
 int
 copy_option_enter_settings(const CopyOptions *options)
 {
 	int level = NewGUCNestLevel();
 
 	if (options->format == COPY_OPTION_BINARY && pg_get_client_encoding() != options->encoding)
-		(void) set_config_option("client_encoding", pg_encoding_to_char(options->encoding),
-								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+		set_meanwhile("client_encoding", pg_encoding_to_char(options->encoding));
 	/* Binary values within arrays and rows are written in this form, which no base64 looks like. What is read may have either. */
 	if (options->format == COPY_OPTION_JSON && !options->is_from)
-		(void) set_config_option("bytea_output", "hex", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-								 true, 0, false);
+		set_meanwhile("bytea_output", "hex");
+	/* A null among an array's elements is one. */
+	if (options->format == COPY_OPTION_JSON && options->is_from)
+		set_meanwhile("array_nulls", "on");
 	return level;
 }
 
@@ -303,6 +312,8 @@ copy_option_check_settings(const CopyOptions *options)
 	else if (options->format == COPY_OPTION_JSON && !options->is_from &&
 			 bytea_output != BYTEA_OUTPUT_HEX)
 		changed = "bytea_output";
+	else if (options->format == COPY_OPTION_JSON && options->is_from && !Array_nulls)
+		changed = "array_nulls";
 	if (changed != NULL)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("\"%s\" was changed while rows were copied", changed),

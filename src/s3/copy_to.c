@@ -8,6 +8,7 @@
  */
 #include "compat_copy.h"
 
+#include "access/xact.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "nodes/pg_list.h"
@@ -439,6 +440,8 @@ copy_rows(CopyTo *to, const char *query)
 	error_context_stack = &callback;
 	rows = copy_query_run(copy, take, to);
 	EndCopyTo(copy);
+	/* What comes next in the statement sees what a query has changed. */
+	CommandCounterIncrement();
 	error_context_stack = callback.previous;
 
 	end_object(to);

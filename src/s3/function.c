@@ -5,7 +5,6 @@
 #include "compat.h"
 
 #include "aws/encoding.h"
-#include "mb/pg_wchar.h"
 #include "s3/list.h"
 #include "s3/object.h"
 #include "sql.h"
@@ -96,7 +95,7 @@ athena_calc_s3_get_object(PG_FUNCTION_ARGS)
 
 	sql_expect_arguments(fcinfo, 1);
 	get_object_uri(fcinfo, OBJECT_HINT, &uri);
-	s3_get_object(&uri, 0, &content);
+	s3_get_object(NULL, &uri, 0, &content);
 	result = palloc(VARHDRSZ + content.length);
 	SET_VARSIZE(result, VARHDRSZ + content.length);
 	memcpy(VARDATA(result), content.bytes, content.length);

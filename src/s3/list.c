@@ -261,7 +261,7 @@ static ListPage *
 get_page(const Asking *asking, const char *bucket, const char *prefix, int64 max_objects,
 		 const char *token)
 {
-	const S3Uri uri = {unconstify(char *, bucket), ""};
+	const S3Uri uri = {bucket, ""};
 	S3Request request = {
 		.operation = "ListObjectsV2", .method = "GET", .uri = &uri, .may_hide_error = true};
 	ListPage *page = palloc0(sizeof(ListPage));

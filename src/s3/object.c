@@ -86,13 +86,14 @@ read_content(AwsError *error, const HttpResponse *response, void *context)
 }
 
 void
-s3_get_object(const S3Uri *uri, int last_bytes, S3Content *content)
+s3_get_object(const AwsConfig *config, const S3Uri *uri, int last_bytes, S3Content *content)
 {
 	HttpHeader header = s3_checksum_wanted;
 	Reading reading = {last_bytes, content};
 	S3Request request = {
 		.operation = "GetObject",
 		.method = "GET",
+		.config = config,
 		.uri = uri,
 		.headers = &header,
 		.header_count = 1,
@@ -287,7 +288,7 @@ append_xml(StringInfo xml, const char *utf8)
 static void
 delete_together(Deletion *deletion)
 {
-	const S3Uri uri = {unconstify(char *, deletion->bucket), ""};
+	const S3Uri uri = {deletion->bucket, ""};
 	unsigned char hash[EVP_MAX_MD_SIZE];
 	unsigned char hash_text[2 * EVP_MAX_MD_SIZE];
 	unsigned int hash_length;
@@ -349,7 +350,7 @@ delete_keys(Deletion *deletion, const char *const *keys, int64 count)
 		}
 		else
 		{
-			const S3Uri alone = {unconstify(char *, deletion->bucket), unconstify(char *, keys[i])};
+			const S3Uri alone = {deletion->bucket, keys[i]};
 
 			s3_delete_object(&alone);
 			deletion->deleted++;

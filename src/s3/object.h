@@ -7,6 +7,7 @@
 
 #include "compat.h"
 
+#include "aws/config.h"
 #include "s3/uri.h"
 
 typedef struct S3Content
@@ -19,9 +20,10 @@ typedef struct S3Content
 /*
  * Reads an object, or where `last_bytes` is not 0 only that many bytes at its end, within
  * athena_calc.max_response_size. Raises by the table of errors (42704 where there is none). A whole object is what S3 has, if S3
- * says a checksum of it (08P01).
+ * says a checksum of it (08P01). `config` is what it is asked for with, NULL for the current configuration.
  */
-extern void s3_get_object(const S3Uri *uri, int last_bytes, S3Content *content);
+extern void s3_get_object(const AwsConfig *config, const S3Uri *uri, int last_bytes,
+						  S3Content *content);
 
 /*
  * Writes an object, whatever was there before; its ETag, palloc'd. `type` is its Content-Type. What arrives is what was

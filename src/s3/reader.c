@@ -235,8 +235,8 @@ start_ahead(S3Reader *reader)
 		memset(slot, 0, sizeof(*slot));
 		slot->memory = reader->memory;
 		slot->object = &reader->objects[reader->started++];
-		slot->uri.bucket = unconstify(char *, reader->bucket);
-		slot->uri.key = unconstify(char *, slot->object->key);
+		slot->uri.bucket = reader->bucket;
+		slot->uri.key = slot->object->key;
 		slot->etag = unconstify(char *, slot->object->etag);
 		slot->length = -1;
 		start_slot(reader, slot, 0);

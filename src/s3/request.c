@@ -354,7 +354,7 @@ s3_request(const S3Request *request, S3Answer answer, void *context)
 	S3Run *run;
 
 	MemoryContextSwitchTo(memory);
-	run = s3_run_begin(1);
+	run = request->config != NULL ? begin_run(request->config, 1) : s3_run_begin(1);
 	PG_TRY();
 	{
 		MemoryContextSwitchTo(before);

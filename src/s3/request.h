@@ -19,8 +19,9 @@ typedef struct S3Request
 {
 	const char *operation; /* in messages */
 	const char *method;
-	const S3Uri *uri;  /* in the database's encoding */
-	const char *query; /* encoded; NULL for none */
+	const AwsConfig *config; /* for s3_request(): NULL for the current one */
+	const S3Uri *uri;        /* in the database's encoding */
+	const char *query;       /* encoded; NULL for none */
 	const HttpHeader *headers;
 	int header_count;
 	const char *body; /* NULL for none */

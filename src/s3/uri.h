@@ -14,8 +14,8 @@
 
 typedef struct S3Uri
 {
-	char *bucket;
-	char *key; /* as it is, not percent-encoded */
+	const char *bucket;
+	const char *key; /* as it is, not percent-encoded */
 } S3Uri;
 
 /* Takes a URI apart, into memory of the current context. False where it names no object in a bucket. */

@@ -7,6 +7,8 @@ use utf8;
 
 use AthenaCalc::Test;
 use JSON::PP;
+use List::Util qw(min);
+use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -507,6 +509,65 @@ is($error->{sqlstate}, '55000', 'without shared_preload_libraries there is no ac
 like($error->{hint}, qr/shared_preload_libraries/, $error->{hint} // '');
 $bare->query("SET athena_calc.secret_access_key = '" . $bare->setting('secret_access_key') . q('));
 is($bare->value('SELECT (athena_calc.wait_for_session($1)).state', $bare->start_session), 'IDLE', 'waiting works there, too');
+
+# Whoever waits for hours needs no more memory than whoever waits for seconds.
+
+# What a backend's memory contexts hold, in bytes, between two polls.
+sub used_bytes
+{
+	my ($db) = @_;
+	my $log = $athena->node->logfile;
+
+	return min(map {
+		my $offset = -s $log;
+		my $used;
+		$athena->value('SELECT pg_log_backend_memory_contexts($1)', $db->pid);
+		$athena->wait_until(sub { ($used) = slurp_file($log, $offset) =~ /^.*Grand total: .*; (\d+) used$/m }, 'its memory');
+		$used;
+	} 1 .. 5);
+}
+
+my $endless = 'import time; time.sleep(120)';
+my ($taken, $free) = map { $athena->start_session } 1 .. 2;
+my $held = $athena->start_calculation($taken, $endless);
+my %long = (
+	'a calculation' => [ 'SELECT state FROM athena_calc.wait_for_calculation($1)', $held ],
+	'calculations'  => [ 'SELECT state FROM athena_calc.wait_for_calculations(ARRAY[$1, $1, $1])', $held ],
+	'a session'     => [ 'SELECT state FROM athena_calc.wait_for_session($1)', $taken ],
+	'a run'         => [ 'SELECT athena_calc.run_calculation($1, $2)', $endless, $free ],
+	'a turn'        => [ 'SELECT athena_calc.run_calculation($1, $2)', $endless, $taken ]);
+my %backend = map { $_ => $athena->connect } keys %long;
+for my $wait (keys %long)
+{
+	$backend{$wait}->query(q{SET athena_calc.max_poll_interval = '50ms'});
+	$backend{$wait}->send(@{ $long{$wait} });
+}
+sleep 2;
+my %used = map { $_ => used_bytes($backend{$_}) } keys %long;
+my $polls = $athena->requests;
+sleep 6;
+cmp_ok($athena->requests - $polls, '>', 100, 'many polls later');
+for my $wait (sort keys %long)
+{
+	my $grown = used_bytes($backend{$wait}) - $used{$wait};
+	cmp_ok($grown, '<', 2000, "$wait: $grown bytes more are in use");
+	$backend{$wait}->cancel;
+	is($backend{$wait}->finish->{error}{sqlstate}, '57014', 'it still waited');
+}
+
+# Trouble before a start is not counted as that of the calculation that was started.
+
+$athena->query(q{SET athena_calc.max_poll_interval = '1s'});
+$athena->query(q{SET athena_calc.max_attempts = 1});
+for my $operation (qw(StartCalculationExecution GetCalculationExecution))
+{
+	$athena->fault(operation => $operation, contains => $operation =~ /^Start/ ? 'after trouble' : '', status => 500, times => $operation =~ /^Start/ ? 6 : 5);
+}
+my $since = time;
+is($athena->row('SELECT * FROM athena_calc.run_calculation($1, $2)', 'print("after trouble")', $athena->start_session)->{state}, 'COMPLETED',
+	'a start, and then its first polls, each in trouble for less than is borne');
+cmp_ok(time - $since, '>', 4, 'but together for longer');
+$athena->clear_faults;
 
 # An Athena that is frozen, and one that is gone
 

@@ -43,7 +43,7 @@ sub printed { return stdout(run(@_)) }
 # The sessions that runs started for themselves.
 sub own_sessions
 {
-	return $athena->query(q{SELECT * FROM athena_calc.list_sessions() WHERE description = 'athena_calc.run_calculation'});
+	return $athena->query('SELECT * FROM ' . EVERY_SESSION . q{ WHERE description = 'athena_calc.run_calculation'});
 }
 
 # Passes when each session that a run started for itself has ended.
@@ -564,8 +564,7 @@ $athena->clear_faults;
 $athena->clear_faults;
 nothing_is_left('after all of this no session of a run is open');
 is_deeply(
-	[ $athena->column(q{
-		SELECT c.state FROM athena_calc.list_sessions() s, athena_calc.list_calculation_executions(s.session_id) c
+	[ $athena->column('SELECT c.state FROM ' . EVERY_SESSION . q{, athena_calc.list_calculation_executions(session.session_id) c
 		WHERE c.state NOT IN ('COMPLETED', 'FAILED', 'CANCELED')}) ],
 	[],
 	'and no calculation is running');

@@ -37,7 +37,7 @@ sub sessions_of
 {
 	my ($name) = @_;
 
-	return grep { ($_->{description} // '') eq $name } $athena->query(q{SELECT * FROM athena_calc.list_sessions()});
+	return grep { ($_->{description} // '') eq $name } $athena->query('SELECT * FROM ' . EVERY_SESSION);
 }
 
 sub starts { return map { $_->{members} } $athena->requests('StartSession') }
@@ -218,6 +218,15 @@ for my $is_new (1, 0)
 	is("$error->{sqlstate} $error->{message}", "SP005 session $degraded->{session_id} is DEGRADED: no coordinator", 'a session that is degraded');
 	is(scalar($athena->requests('TerminateSession')), $is_new, $is_new ? 'which was new, is terminated' : 'which was there, is left');
 }
+$athena->fault(operation => 'TerminateSession', error => 'AccessDeniedException', message => 'not allowed');
+$athena->clear_log;
+$db = $athena->connect;
+$db->send($acquire, 'lives on');
+$athena->wait_for_requests('GetSessionStatus');
+$athena->emulator->force_session((sessions_of('lives on'))[0]{session_id}, 'DEGRADED', 'no coordinator');
+$error = $db->finish->{error};
+is($error->{detail}, 'It could not be terminated: not allowed', 'a new one that cannot be terminated is told of');
+like($error->{hint}, qr/^Terminate it with /, $error->{hint});
 $athena->emulator_settings(session_start_seconds => 0);
 
 # Whoever waits for the turn of another backend: a timeout, a cancel, the end of the other one

@@ -23,14 +23,12 @@ my @latencies;
 
 sub own_sessions
 {
-	return $athena->query(q{SELECT * FROM athena_calc.list_sessions() WHERE description = 'athena_calc.run_calculation'});
+	return $athena->query('SELECT * FROM ' . EVERY_SESSION . q{ WHERE description = 'athena_calc.run_calculation'});
 }
 
 sub running
 {
-	return $athena->column(q{
-		SELECT c.calculation_execution_id
-		FROM athena_calc.list_sessions() s, athena_calc.list_calculation_executions(s.session_id) c
+	return $athena->column('SELECT c.calculation_execution_id FROM ' . EVERY_SESSION . q{, athena_calc.list_calculation_executions(session.session_id) c
 		WHERE c.state NOT IN ('COMPLETED', 'FAILED', 'CANCELED')});
 }
 

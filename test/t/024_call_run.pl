@@ -4,13 +4,14 @@ use strict;
 use warnings;
 
 use AthenaCalc::Test;
+use List::Util qw(uniq);
 use PostgreSQL::Test::Utils ();
 use Test::More;
 use Time::HiRes qw(sleep time);
 
 use constant AT_ONCE => patient(3);
 
-my $athena  = AthenaCalc::Test->new(conf => "autovacuum = off\n");
+my $athena  = AthenaCalc::Test->new(conf => "autovacuum = off\n", emulator => [ '--credentials', AthenaCalc::Test::ACCESS_KEY . ':' . AthenaCalc::Test::SECRET_KEY, '--credentials', 'AKIDOTHER:another/secret' ]);
 my $session = $athena->start_session;
 my $sleep   = 'import time; time.sleep(60)';
 
@@ -263,6 +264,35 @@ $error = $athena->query_error("DO \$\$ DECLARE v athena_calc.calculation_executi
 is($error->{sqlstate}, '23503', 'a deferred constraint that fails at its first commit');
 is($athena->requests('StartCalculationExecution'), 0, 'which is before anything is started');
 
+# What SET LOCAL has chosen holds to the end of the run, though its first commit ends it.
+
+$athena->query('CREATE SERVER another FOREIGN DATA WRAPPER athena_calc');
+$athena->query(q{CREATE USER MAPPING FOR CURRENT_USER SERVER another OPTIONS (access_key_id 'AKIDOTHER', secret_access_key 'another/secret')});
+$athena->query('SELECT athena_calc.s3_put_object($1, $2)', 's3://athena-emulator/code.py', 'import sys; print("boom", file=sys.stderr); 1 / 0');
+$athena->query("CREATE PROCEDURE as_another(code text, uri text) LANGUAGE plpgsql AS \$\$
+DECLARE
+	done athena_calc.calculation_execution;
+BEGIN
+	SET LOCAL athena_calc.server = 'another';
+	SET LOCAL athena_calc.on_cancel = 'leave';
+	CALL athena_calc.run(code, '$session', code_s3_uri => uri, result => done);
+END \$\$");
+$athena->emulator_settings(results_for => [ 'COMPLETED', 'FAILED' ]);
+$athena->clear_log;
+$error = $athena->query_error('CALL as_another(NULL, $1)', 's3://athena-emulator/code.py');
+like($error->{detail}, qr/^boom$/m, 'the code is read, and what it says of its failure');
+is_deeply([ uniq(map { $_->{access_key_id} } $athena->requests) ], ['AKIDOTHER'], 'with the keys of all the rest');
+is($athena->requests('S3.GetObject'), 2, 'two objects');
+$db = $athena->connect;
+$db->send('CALL as_another($1, NULL)', $sleep);
+($id) = ($athena->wait_for_requests('GetCalculationExecution', 3))[-1]{members}{CalculationExecutionId};
+$db->cancel;
+is($db->finish->{error}{detail}, "calculation $id: left running (athena_calc.on_cancel)", 'a cancel leaves what it is told to leave');
+$db->close;
+$athena->emulator_settings(results_for => ['COMPLETED']);
+$athena->query('SELECT athena_calc.stop_calculation_execution($1)', $id);
+is_canceled($id, 'until it is stopped');
+
 # It holds no lock while it waits, so the extension may be gone when it has ended.
 
 $athena->query('CREATE DATABASE dropped');
@@ -286,8 +316,7 @@ my $memory = $db->memory_kb;
 $db->query("CALL athena_calc.run('1', '$session')") for 1 .. 30;
 cmp_ok($db->memory_kb - $memory, '<', patient(1024), 'thirty runs need no more memory than five');
 is_deeply(
-	[ $athena->column(q{
-		SELECT c.state FROM athena_calc.list_sessions() s, athena_calc.list_calculation_executions(s.session_id) c
+	[ $athena->column('SELECT c.state FROM ' . EVERY_SESSION . q{, athena_calc.list_calculation_executions(session.session_id) c
 		WHERE c.state NOT IN ('COMPLETED', 'FAILED', 'CANCELED')}) ],
 	[],
 	'no calculation is running');

@@ -269,6 +269,15 @@ for my $style (q{SET bytea_output = 'hex'}, q{SET bytea_output = 'escape'})
 # 6. Databases of other encodings
 
 $main->query('RESET bytea_output');
+$main->query('SET array_nulls = off');
+$main->query('CREATE TABLE nulls (a text[])');
+load('nulls', '{"a":["x",null,"NULL"]}');
+is($main->value('SELECT array_position(a, NULL) FROM nulls'), 2, 'a null among elements is one, whatever array_nulls says');
+is($main->value('SHOW array_nulls'), 'off', 'which stays');
+$main->query(q{CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN SET array_nulls = off; RETURN NEW; END$$;
+	CREATE TRIGGER meddles BEFORE INSERT ON nulls FOR EACH ROW EXECUTE FUNCTION meddle()});
+is(refused('nulls', qq({"a":[null]}\n) x 20000)->{message}, '"array_nulls" was changed while rows were copied', 'a trigger that changes it');
+$main->query('RESET array_nulls');
 for my $encoding ('LATIN1', 'SQL_ASCII')
 {
 	my $name = lc $encoding;

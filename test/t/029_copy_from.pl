@@ -634,4 +634,12 @@ is($main->value(q{SELECT string_agg(mode, ' ') FROM pg_locks WHERE relation = 't
 	'the lock is that of INSERT, to the end of the transaction');
 $main->query('ROLLBACK');
 
+# 11. What comes next in the statement sees the rows, as with a function that inserts them
+
+table('t', 's text');
+is($main->value(q{WITH loaded AS MATERIALIZED (SELECT athena_calc.copy_from_s3('t', $1) AS rows)
+	SELECT rows || ' ' || athena_calc.copy_to_s3('SELECT * FROM t', $2) FROM loaded}, "$bucket/one", "$bucket/copied"), '1 1', 'a copy of what was loaded');
+is($main->value(q{SELECT athena_calc.copy_to_s3('INSERT INTO t SELECT i FROM generate_series(1, 10) i RETURNING *', $1) || ' ' ||
+	athena_calc.copy_to_s3('SELECT * FROM t', $2)}, "$bucket/copied-1", "$bucket/copied-2"), '10 11', 'and of what a copied query has inserted');
+
 done_testing();

@@ -49,7 +49,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(detail_keys detail_value patient printable uuid_like write_file);
+our @EXPORT = qw(EVERY_SESSION detail_keys detail_value patient printable uuid_like write_file);
 
 # Errors are told of the test's own lines.
 our @CARP_NOT = ('AthenaCalc::Connection', 'AthenaCalc::Emulator');
@@ -59,6 +59,13 @@ use constant {
 	SECRET_KEY   => AthenaCalc::Emulator::SECRET_KEY,
 	WAIT_SECONDS => 30,
 	PATIENCE     => $ENV{ATHENA_CALC_TEST_PATIENCE} || 1,
+
+	# For FROM, as "session": those that have ended, too, which a list has only by their state. One that ends meanwhile counts as ended.
+	EVERY_SESSION => q{(SELECT DISTINCT ON (session_id) * FROM (
+		SELECT * FROM athena_calc.list_sessions()
+		UNION ALL SELECT * FROM athena_calc.list_sessions(state_filter => 'TERMINATED')
+		UNION ALL SELECT * FROM athena_calc.list_sessions(state_filter => 'FAILED')) listed
+		ORDER BY session_id, end_date_time) session},
 };
 
 =head1 METHODS
