@@ -53,8 +53,8 @@ for my $concurrency (32, 7, 1)
 		$count, "$count calculations, $concurrency at once");
 	is($log->{max_in_flight}, $concurrency, 'so many at once, and no more');
 	is(uniq(map { $_->{connection} } @{ $log->{requests} }), $concurrency, 'on so many connections');
-	# Twice what the waiting takes at least is what a loaded machine may need; one by one 200 would be 100 s.
-	cmp_ok($took, '<', 2 * $delay * ($count / $concurrency + 1), 'in the time that takes');
+	# Three times what the waiting takes at least is what a loaded machine may need; one by one 200 would be 100 s.
+	cmp_ok($took, '<', 3 * $delay * ($count / $concurrency + 1), 'in the time that takes');
 }
 $athena->query('RESET athena_calc.max_concurrency');
 $athena->emulator_settings(delay_seconds => 0);
@@ -172,7 +172,7 @@ for my $case ([ 30, '54000' ], [ 10, '00000' ])
 $athena->query('RESET athena_calc.max_response_size');
 
 # A cancel, and the backend goes on
-$athena->query(q{SET athena_calc.request_timeout = '3s'; SET athena_calc.max_attempts = 1});
+$athena->query(q{SET athena_calc.request_timeout = '20s'; SET athena_calc.max_attempts = 1});
 $athena->clear_log;
 answer_all(hang => \1);
 $athena->session_backend->send($batch, array(ids(100)));
@@ -180,7 +180,7 @@ $athena->wait_until(sub { $athena->request_log->{max_in_flight} == 32 }, '32 req
 my $began = time;
 $athena->session_backend->cancel;
 is($athena->session_backend->finish->{error}{sqlstate}, '57014', 'a cancel');
-cmp_ok(time - $began, '<', patient(0.5), 'takes effect at once');
+cmp_ok(time - $began, '<', patient(2), 'takes effect at once');
 $athena->clear_faults;
 is($athena->row($batch, array($id))->{state}, 'COMPLETED', 'and the next batch works');
 

@@ -119,13 +119,12 @@ sub wait_event
 	my ($db) = @_;
 	my $event;
 
-	for my $try (1 .. 100)
-	{
-		$event = $athena->value(
-			q(SELECT wait_event_type || ' ' || wait_event FROM pg_stat_activity WHERE pid = $1), $db->pid);
-		return $event if ($event // '') =~ /^Extension /;
-		sleep 0.01;
-	}
+	$athena->wait_until(
+		sub {
+			$event = $athena->value(q(SELECT wait_event_type || ' ' || wait_event FROM pg_stat_activity WHERE pid = $1), $db->pid);
+			return ($event // '') =~ /^Extension /;
+		},
+		sub { 'it waited in the extension, not for ' . ($event // 'nothing') });
 	return $event;
 }
 

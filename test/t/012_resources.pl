@@ -6,6 +6,7 @@ use warnings;
 
 use AthenaCalc::Test;
 use JSON::PP;
+use List::Util qw(min);
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep);
@@ -101,15 +102,15 @@ $athena->clear_faults;
 my $ending = AthenaCalc::Emulator->new;
 my $asked  = 'SELECT count(*) FROM athena_calc.list_engine_versions()';
 my $batch  = 'SELECT count(*) FROM athena_calc.batch_get_calculation_execution_status($1)';
-$athena->fault(operation => 'GetCalculationExecutionStatus', times => 3, delay => 2);
+$athena->fault(operation => 'GetCalculationExecutionStatus', times => 3, delay => min(patient(2), 20));
 $db->query("SET athena_calc.endpoint_url = '" . $ending->url . q('));
 is($db->value($asked), 2, 'a server answers') foreach 1 .. 4;
 $db->query('RESET athena_calc.endpoint_url');
 my $used = $db->cpu_seconds;
 $db->send($batch, '{a,b,c}');
 $ending->stop;
-is($db->finish->{rows}[0][0], 3, 'it goes, and another answers after two seconds');
-cmp_ok($db->cpu_seconds - $used, '<', 1, sprintf('waiting for that took %.2f s of CPU', $db->cpu_seconds - $used));
+is($db->finish->{rows}[0][0], 3, 'it goes, and another answers after a while');
+cmp_ok($db->cpu_seconds - $used, '<', patient(1), sprintf('waiting for that took %.2f s of CPU', $db->cpu_seconds - $used));
 my @descriptors;
 foreach my $round (1 .. 3)
 {

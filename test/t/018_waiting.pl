@@ -222,17 +222,27 @@ sub pauses
 	return map { $times[$_] - $times[ $_ - 1 ] } 1 .. $#times;
 }
 
-$athena->query(q{SET athena_calc.max_poll_interval = '1s'});
+# A busy machine makes one pause or another longer: of three waits, the shortest first pause counts, the shortest second one, ...
+my @waited_for = ($id, map { start_sleep(60) } 1 .. 2);
+my @waiting    = map { $athena->connect } @waited_for;
+$_->query(q{SET athena_calc.max_poll_interval = '1s'}) foreach @waiting;
 $athena->clear_log;
-$athena->query(q{SELECT athena_calc.wait_for_calculation($1, '6s')}, $id);
-my @pauses = pauses($athena->requests('GetCalculationExecution'));
-pop @pauses;    # the last one is as long as the time that was left
+$waiting[$_]->send(q{SELECT athena_calc.wait_for_calculation($1, '8s')}, $waited_for[$_]) foreach 0 .. $#waiting;
+$_->finish foreach @waiting;
+my @pauses;
+foreach my $calculation (@waited_for)
+{
+	my @seen = pauses(grep { $_->{members}{CalculationExecutionId} eq $calculation } $athena->requests('GetCalculationExecution'));
+
+	pop @seen;    # the last one is as long as the time that was left
+	$pauses[$_] = min($seen[$_], $pauses[$_] // ()) foreach 0 .. min($#seen, 5);
+}
 note 'pauses: ', join ' ', map { sprintf '%.3f', $_ } @pauses;
 cmp_ok($pauses[0], '>', 0.19, 'the first pause is about a quarter of a second');
-cmp_ok($pauses[0], '<', 0.25 + AT_ONCE, 'and not more');
+cmp_ok($pauses[0], '<', patient(0.6), 'and not more');
 cmp_ok($pauses[2], '>', $pauses[0], 'they grow');
 cmp_ok($pauses[-1], '>', 0.75, 'to max_poll_interval');
-is((grep { $_ > 1 + 0.3 } @pauses), 0, 'and no further');
+is((grep { $_ > 1 + patient(0.4) } @pauses), 0, 'and no further');
 $athena->query(q{SET athena_calc.max_poll_interval = '100ms'});
 $athena->clear_log;
 $athena->query(q{SELECT athena_calc.wait_for_calculation($1, '2s')}, $id);
@@ -251,7 +261,7 @@ $db->send('SELECT state FROM athena_calc.wait_for_calculation($1)', $throttled);
 sleep 10;
 my $requests = () = $athena->requests('GetCalculationExecution');
 cmp_ok($requests, '<', 30, "ten seconds of throttling: $requests requests");
-cmp_ok($requests, '>', 3, 'it goes on asking');
+cmp_ok(scalar($athena->wait_for_requests('GetCalculationExecution', 4)), '>', 3, 'it goes on asking');
 $athena->clear_faults;
 is_deeply($db->finish->{rows}, [ ['COMPLETED'] ], 'then the answer is there');
 
@@ -327,14 +337,15 @@ for my $wait (
 	is(scalar(grep { $_->{status} == 500 } $athena->requests($operation)), 2, 'it was there before and after');
 	$athena->clear_faults;
 }
+my $limit = min(patient(10), 60);
 for my $ids ("{$first,$second}", "{$second,$first}")
 {
 	$athena->faults({ operation => 'GetCalculationExecution', contains => $first, times => undef, %throttled },
 		{ operation => 'GetCalculationExecution', contains => $second, times => undef, %trouble });
 	$athena->clear_log;
-	$soon->query(q{SELECT * FROM athena_calc.wait_for_calculations($1, '4s')}, $ids);
+	$soon->query('SELECT * FROM athena_calc.wait_for_calculations($1, $2)', $ids, "${limit}s");
 	my @asked = grep { $_->{members}{CalculationExecutionId} eq $second } $athena->requests('GetCalculationExecution');
-	cmp_ok($asked[-1]{time} - $asked[0]{time}, '<', 2.5, 'the trouble of one is given up beside the throttling of another');
+	cmp_ok($asked[-1]{time} - $asked[0]{time}, '<', $limit / 2, 'the trouble of one is given up beside the throttling of another');
 	$athena->clear_faults;
 }
 is($soon->value(q{SELECT (athena_calc.wait_for_session($1, '170000000 years')).state}, $athena->start_session), 'IDLE', 'a time-out beyond all time');

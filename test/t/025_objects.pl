@@ -18,30 +18,6 @@ my $athena  = AthenaCalc::Test->new(emulator => [ map { ('--create-bucket', $_) 
 my $port    = $athena->emulator->port;
 my $bucket  = 's3://athena-emulator';
 
-sub put_bytes { my ($uri, $bytes) = @_; return $athena->value('SELECT athena_calc.s3_put_object($1, $2::bytea)', $uri, '\\x' . unpack 'H*', $bytes) }
-sub put_text { return $athena->value('SELECT athena_calc.s3_put_object($1, $2::text)', @_) }
-sub delete_objects { return $athena->value('SELECT athena_calc.s3_delete_objects($1)', @_) }
-
-sub get
-{
-	my ($uri) = @_;
-
-	return pack 'H*', substr $athena->value('SELECT athena_calc.s3_get_object($1)', $uri), 2;
-}
-
-# The URIs of a list.
-sub listed { return $athena->column('SELECT uri FROM athena_calc.s3_list_objects($1, $2)', $_[0], $_[1]) }
-
-# What a call of a function fails with.
-sub error_of
-{
-	my ($call, @parameters) = @_;
-
-	return $athena->query_error("SELECT * FROM athena_calc.$call", @parameters);
-}
-
-sub sqlstate_of { return error_of(@_)->{sqlstate} }
-
 # All that was asked of S3, as in "S3.ListObjectsV2 S3.DeleteObjects".
 sub asked { return join ' ', map { $_->{operation} } grep { $_->{service} eq 's3' } $athena->requests }
 
@@ -65,28 +41,28 @@ for my $case ([ 'all 256 bytes', $all_bytes ], [ 'nothing', '' ], [ 'a NUL', "\0
 	my ($name, $bytes) = @$case;
 	my $uri = "$bucket/bytes/$name";
 
-	is(put_bytes($uri, $bytes), '"' . md5_hex($bytes) . '"', "$name: the ETag, as S3 says it");
-	ok(get($uri) eq $bytes, 'comes back');
+	is($athena->put_bytes($uri, $bytes), '"' . md5_hex($bytes) . '"', "$name: the ETag, as S3 says it");
+	ok($athena->get_bytes($uri) eq $bytes, 'comes back');
 	is($athena->value('SELECT size FROM athena_calc.s3_list_objects($1)', $uri), length $bytes, 'has its size in the list');
 }
 for my $text ('', 'plain', "größe: 5 €\n", "a\ttab, \\x41, 'quotes' and 😀", 'x' x 100_000)
 {
-	is(put_text("$bucket/text", $text), '"' . md5_hex(encode('UTF-8', $text)) . '"', printable('text: ' . substr $text, 0, 30));
-	is(get("$bucket/text"), encode('UTF-8', $text), 'is there as UTF-8');
+	is($athena->put_text("$bucket/text", $text), '"' . md5_hex(encode('UTF-8', $text)) . '"', printable('text: ' . substr $text, 0, 30));
+	is($athena->get_bytes("$bucket/text"), encode('UTF-8', $text), 'is there as UTF-8');
 	is($athena->value(q{SELECT convert_from(athena_calc.s3_get_object($1), 'UTF8')}, "$bucket/text"), $text, 'and is text again');
 }
-put_text("$bucket/replaced", 'a long text that stood here first');
-put_text("$bucket/replaced", 'short');
-is(get("$bucket/replaced"), 'short', 'an object is replaced as a whole');
+$athena->put_text("$bucket/replaced", 'a long text that stood here first');
+$athena->put_text("$bucket/replaced", 'short');
+is($athena->get_bytes("$bucket/replaced"), 'short', 'an object is replaced as a whole');
 my @types = map { $_->{headers}{'content-type'} } grep { $_->{operation} eq 'S3.PutObject' } $athena->requests;
 is($types[0], 'application/octet-stream', 'the type of bytes');
 is($types[-1], 'text/plain; charset=utf-8', 'and of text');
 $athena->query("SELECT athena_calc.s3_put_object('$bucket/unknown', '\\x41')");
-is(get("$bucket/unknown"), '\\x41', 'a literal without a type is text');
+is($athena->get_bytes("$bucket/unknown"), '\\x41', 'a literal without a type is text');
 $athena->query('BEGIN');
-put_text("$bucket/transaction", 'stays');
+$athena->put_text("$bucket/transaction", 'stays');
 $athena->query('ROLLBACK');
-is(get("$bucket/transaction"), 'stays', 'ROLLBACK does not undo it');
+is($athena->get_bytes("$bucket/transaction"), 'stays', 'ROLLBACK does not undo it');
 $athena->query(q{CREATE TABLE kept (content bytea); ALTER TABLE kept ALTER content SET STORAGE EXTERNAL});
 $athena->query('INSERT INTO kept SELECT athena_calc.s3_get_object($1)', "$bucket/bytes/5 MB");
 is($athena->value('SELECT athena_calc.s3_put_object($1, content) FROM kept', "$bucket/toasted"),
@@ -96,12 +72,12 @@ is($athena->value(q{SELECT athena_calc.s3_put_object($1, substr(content, 1, 3)) 
 
 # What comes is what S3 has, and S3 has what was sent.
 $athena->clear_log;
-put_text("$bucket/checked", '123456789');
+$athena->put_text("$bucket/checked", '123456789');
 is(($athena->requests('S3.PutObject'))[0]{headers}{'x-amz-checksum-crc32'}, 'y/Q5Jg==', 'the checksum that everybody knows');
-is(get("$bucket/checked"), '123456789', 'with it the object is read');
+is($athena->get_bytes("$bucket/checked"), '123456789', 'with it the object is read');
 is(($athena->requests('S3.GetObject'))[0]{headers}{'x-amz-checksum-mode'}, 'ENABLED', 'it is asked for');
 $athena->fault(operation => 'S3.GetObject', set_headers => { 'x-amz-checksum-crc32' => 'AAAAAA==' });
-my $damaged = error_of('s3_get_object($1)', "$bucket/checked");
+my $damaged = $athena->call_error('s3_get_object($1)', "$bucket/checked");
 is("$damaged->{sqlstate} $damaged->{message}",
 	'08P01 S3 GetObject failed: what came of the object is not what S3 has: its CRC32 is y/Q5Jg==, not AAAAAA==', 'another one is an error');
 
@@ -112,23 +88,23 @@ my %in = map { $_ => $athena->connect(dbname => $_) } qw(latin1 sql_ascii euc_jp
 $_->query('CREATE EXTENSION athena_calc') for values %in;
 my $latin1 = $in{latin1};
 $latin1->query('SELECT athena_calc.s3_put_object($1, $2::text)', "$bucket/latin1/größe", 'größe');
-is(get("$bucket/latin1/größe"), encode('UTF-8', 'größe'), 'text of a LATIN1 database is UTF-8 in S3, and so is the key');
+is($athena->get_bytes("$bucket/latin1/größe"), encode('UTF-8', 'größe'), 'text of a LATIN1 database is UTF-8 in S3, and so is the key');
 is($latin1->value('SELECT athena_calc.s3_get_object($1)', "$bucket/latin1/größe"),
 	'\\x' . unpack('H*', encode('UTF-8', 'größe')), 'what is read is as it is');
 is($latin1->value('SELECT uri FROM athena_calc.s3_list_objects($1)', "$bucket/latin1/gr"), "$bucket/latin1/größe", 'the list has the key');
 is($latin1->value('SELECT athena_calc.s3_delete_objects($1)', "$bucket/latin1/größe"), 1, 'by which it is deleted');
-is_deeply([ listed("$bucket/latin1/") ], [], 'really');
+is_deeply([ $athena->list_uris("$bucket/latin1/") ], [], 'really');
 $in{euc_jp}->query('SELECT athena_calc.s3_put_object($1, $2::text)', "$bucket/euc", '日本語');
-is(get("$bucket/euc"), encode('UTF-8', '日本語'), 'text of an EUC_JP database');
+is($athena->get_bytes("$bucket/euc"), encode('UTF-8', '日本語'), 'text of an EUC_JP database');
 is($in{sql_ascii}->error(q{SELECT athena_calc.s3_put_object('s3://athena-emulator/x', convert_from('\xff', 'SQL_ASCII'))})->{sqlstate},
 	'22021', 'SQL_ASCII: what is not UTF-8 is refused');
 is($in{sql_ascii}->error(qq{SET client_encoding = SQL_ASCII; SELECT athena_calc.s3_get_object(E'$bucket/\\xff')})->{sqlstate},
 	'22021', 'in a key, too');
 
 # A key that the database's encoding lacks: never another object in its place.
-put_text("$bucket/lacking/€", 'euro');
-put_text("$bucket/lacking/?", 'question mark');
-put_text("$bucket/lacking/a", 'before them');
+$athena->put_text("$bucket/lacking/€", 'euro');
+$athena->put_text("$bucket/lacking/?", 'question mark');
+$athena->put_text("$bucket/lacking/a", 'before them');
 my $lacking = $latin1->error('SELECT * FROM athena_calc.s3_list_objects($1)', "$bucket/lacking/");
 is($lacking->{sqlstate}, '22P05', 'a key that LATIN1 lacks is an error in a list');
 is($lacking->{message}, 'the key "lacking/?" has a character that the encoding LATIN1 lacks', 'which says so');
@@ -136,21 +112,21 @@ like($lacking->{hint}, qr/UTF8/, 'and what to do');
 is($latin1->value('SELECT count(*) FROM athena_calc.s3_list_objects($1, 2)', "$bucket/lacking/"), 2, 'not of a list that does not come to it');
 is($latin1->error('SELECT athena_calc.s3_delete_objects($1)', "$bucket/lacking/")->{sqlstate}, '22P05',
 	'and an error where it is to be deleted');
-is_deeply([ listed("$bucket/lacking/") ], [ map { "$bucket/lacking/$_" } '?', 'a', '€' ], 'then nothing is');
+is_deeply([ $athena->list_uris("$bucket/lacking/") ], [ map { "$bucket/lacking/$_" } '?', 'a', '€' ], 'then nothing is');
 is($latin1->value('SELECT athena_calc.s3_delete_objects($1)', "$bucket/lacking/?"), 1, 'the one that it is not can be deleted');
 is($latin1->value('SELECT athena_calc.s3_delete_objects($1)', "$bucket/lacking/?"), 0, 'once');
-put_text("$bucket/longer€", 'a key that begins as another one');
+$athena->put_text("$bucket/longer€", 'a key that begins as another one');
 is($latin1->value('SELECT athena_calc.s3_delete_objects($1)', "$bucket/longer"), 0, 'a longer key is none of those who delete another');
 is($in{sql_ascii}->value(q{SELECT encode(uri::bytea, 'hex') FROM athena_calc.s3_list_objects($1) OFFSET 1}, "$bucket/lacking/"),
 	unpack('H*', encode('UTF-8', "$bucket/lacking/€")), 'a SQL_ASCII database has the key as it is');
-is(delete_objects("$bucket/lacking/"), 2, 'a UTF8 database has all keys');
+is($athena->delete_objects("$bucket/lacking/"), 2, 'a UTF8 database has all keys');
 
 # EUC_JP has one character for both of these.
-put_text("$bucket/alike/$_", '') for "\x{A6}", "\x{FFE4}";
+$athena->put_text("$bucket/alike/$_", '') for "\x{A6}", "\x{FFE4}";
 my $ambiguous = $in{euc_jp}->error('SELECT athena_calc.s3_delete_objects($1)', "$bucket/alike/");
 is($ambiguous->{sqlstate}, '22P05', 'a key that would come back as another is none');
 is($in{euc_jp}->error('SELECT * FROM athena_calc.s3_list_objects($1)', "$bucket/alike/")->{sqlstate}, '22P05', 'nor is it listed');
-is(scalar(my @alike = listed("$bucket/alike/")), 2, 'neither is deleted');
+is(scalar(my @alike = $athena->list_uris("$bucket/alike/")), 2, 'neither is deleted');
 
 # 2. Keys
 
@@ -165,11 +141,11 @@ for my $endpoint ("http://127.0.0.1:$port", "http://s3.localhost:$port")
 	{
 		my $name = JSON::PP->new->allow_nonref->ascii->encode(substr $key, 0, 40);
 		my $uri = "s3://many/$key";
-		my $error = error_of('s3_put_object($1, $2::text)', $uri, "at $key");
+		my $error = $athena->call_error('s3_put_object($1, $2::text)', $uri, "at $key");
 
 		is($error->{sqlstate}, '00000', "the key $name is written") or diag explain $error;
-		is(get($uri), encode('UTF-8', "at $key"), 'read');
-		is((listed($uri, 1))[0], $uri, 'listed');
+		is($athena->get_bytes($uri), encode('UTF-8', "at $key"), 'read');
+		is(($athena->list_uris($uri, 1))[0], $uri, 'listed');
 	}
 	my $expected = $athena->value(q{SELECT count(*) FROM athena_calc.s3_list_objects('s3://many')});
 	is($expected, scalar @keys, 'each is an object of its own');
@@ -178,50 +154,50 @@ for my $endpoint ("http://127.0.0.1:$port", "http://s3.localhost:$port")
 	for my $key (@keys)
 	{
 		next if $key =~ m{/\z};
-		is(delete_objects("s3://many/$key"), 1, 'deleted: ' . JSON::PP->new->allow_nonref->ascii->encode(substr $key, 0, 40));
+		is($athena->delete_objects("s3://many/$key"), 1, 'deleted: ' . JSON::PP->new->allow_nonref->ascii->encode(substr $key, 0, 40));
 	}
-	is_deeply([ sort(listed('s3://many')) ], [ 's3://many///', 's3://many/trailing/' ], 'none but folders is left');
-	is(delete_objects("s3://many/$_"), 1, "the object that is called as a folder: $_") for '//', 'trailing/';
-	is_deeply([ listed('s3://many') ], [], 'nothing is left');
+	is_deeply([ sort($athena->list_uris('s3://many')) ], [ 's3://many///', 's3://many/trailing/' ], 'none but folders is left');
+	is($athena->delete_objects("s3://many/$_"), 1, "the object that is called as a folder: $_") for '//', 'trailing/';
+	is_deeply([ $athena->list_uris('s3://many') ], [], 'nothing is left');
 }
 $athena->reconnect;
 
 # All of them as a folder: in one request, but for what XML cannot hold.
-put_text("s3://many/folder/$_", '') for grep { length encode('UTF-8', $_) < 1000 } @keys;
-put_text('s3://many/folder', 'beside it');
-put_text('s3://many/folder.txt', 'beside it');
+$athena->put_text("s3://many/folder/$_", '') for grep { length encode('UTF-8', $_) < 1000 } @keys;
+$athena->put_text('s3://many/folder', 'beside it');
+$athena->put_text('s3://many/folder.txt', 'beside it');
 my $folder = grep { length encode('UTF-8', $_) < 1000 } @keys;
 $athena->clear_log;
-is(delete_objects('s3://many/folder/'), $folder, 'a folder of such keys is deleted');
+is($athena->delete_objects('s3://many/folder/'), $folder, 'a folder of such keys is deleted');
 is(scalar($athena->requests('S3.DeleteObjects')), 1, 'in one request');
 is(scalar($athena->requests('S3.DeleteObject')), 2, 'but for keys that XML cannot hold');
-is_deeply([ listed('s3://many') ], [ 's3://many/folder', 's3://many/folder.txt' ], 'what stands beside it is not');
-is(delete_objects('s3://many/folder'), 1, 'nor is more than one object deleted without a slash');
-is_deeply([ listed('s3://many') ], ['s3://many/folder.txt'], 'the other one is there');
-is(delete_objects('s3://many/folder'), 0, 'an absent one is no error, but none');
-is(delete_objects('s3://many/fold'), 0, 'nor is what only begins so an object');
-is(delete_objects('s3://many/folder.txt/'), 0, 'an object is no folder');
-is_deeply([ listed('s3://many') ], ['s3://many/folder.txt'], 'and nothing else was deleted');
-put_text('s3://many/control/' . chr $_, '') for 1, 2;
+is_deeply([ $athena->list_uris('s3://many') ], [ 's3://many/folder', 's3://many/folder.txt' ], 'what stands beside it is not');
+is($athena->delete_objects('s3://many/folder'), 1, 'nor is more than one object deleted without a slash');
+is_deeply([ $athena->list_uris('s3://many') ], ['s3://many/folder.txt'], 'the other one is there');
+is($athena->delete_objects('s3://many/folder'), 0, 'an absent one is no error, but none');
+is($athena->delete_objects('s3://many/fold'), 0, 'nor is what only begins so an object');
+is($athena->delete_objects('s3://many/folder.txt/'), 0, 'an object is no folder');
+is_deeply([ $athena->list_uris('s3://many') ], ['s3://many/folder.txt'], 'and nothing else was deleted');
+$athena->put_text('s3://many/control/' . chr $_, '') for 1, 2;
 $athena->clear_log;
-is(delete_objects('s3://many/control/'), 2, 'a folder of nothing else than such keys');
+is($athena->delete_objects('s3://many/control/'), 2, 'a folder of nothing else than such keys');
 is(asked(), 'S3.ListObjectsV2 S3.DeleteObject S3.DeleteObject', 'each by itself');
 $athena->query(q{SELECT athena_calc.s3_put_object('s3://many/odd/' || chr(n), '') FROM unnest(ARRAY[65534, 65535]) n});
-put_text('s3://many/odd/' . $_, '') for "\x{10000}", "\x{1F600}\x{FFFD}", "\x{FEFF}";
+$athena->put_text('s3://many/odd/' . $_, '') for "\x{10000}", "\x{1F600}\x{FFFD}", "\x{FEFF}";
 $athena->clear_log;
-is(delete_objects('s3://many/odd/'), 5, 'two more characters that XML cannot hold, and some beside them');
+is($athena->delete_objects('s3://many/odd/'), 5, 'two more characters that XML cannot hold, and some beside them');
 is(asked(), 'S3.ListObjectsV2 S3.DeleteObject S3.DeleteObject S3.DeleteObjects', 'which it can');
-is_deeply([ listed('s3://many/odd/') ], [], 'all are gone');
+is_deeply([ $athena->list_uris('s3://many/odd/') ], [], 'all are gone');
 
 # 3. Lists
 
 is($athena->value(q{SELECT count(athena_calc.s3_put_object('s3://pages/folder/' || i, i::text)) FROM generate_series(1, 2500) i}),
 	2500, 'there are 2,500 objects');
-put_text('s3://pages/folder', '');
-put_text('s3://pages/folders', '');
+$athena->put_text('s3://pages/folder', '');
+$athena->put_text('s3://pages/folders', '');
 my @sorted = map { "s3://pages/folder/$_" } sort 1 .. 2500;
 $athena->clear_log;
-is_deeply([ listed('s3://pages/folder/') ], \@sorted, 'all are listed, in the order of their keys');
+is_deeply([ $athena->list_uris('s3://pages/folder/') ], \@sorted, 'all are listed, in the order of their keys');
 is(asked(), 'S3.ListObjectsV2 S3.ListObjectsV2 S3.ListObjectsV2', 'in three pages');
 for my $case ([ 1, 1 ], [ 999, 1 ], [ 1000, 1 ], [ 1001, 2 ], [ 2000, 2 ], [ 2147483647, 3 ])
 {
@@ -232,7 +208,7 @@ for my $case ([ 1, 1 ], [ 999, 1 ], [ 1000, 1 ], [ 1001, 2 ], [ 2000, 2 ], [ 214
 	# A rule that changes nothing marks those requests in the log.
 	$athena->fault(operation => 'S3.ListObjectsV2', times => undef, set_headers => {}, contains => $rest ? "max-keys=$rest&" : 'max-keys');
 	$athena->clear_log;
-	is_deeply([ listed('s3://pages/folder/', $max_results) ], [ @sorted[ 0 .. $last ] ], "the first $max_results");
+	is_deeply([ $athena->list_uris('s3://pages/folder/', $max_results) ], [ @sorted[ 0 .. $last ] ], "the first $max_results");
 	my @pages = $athena->requests('S3.ListObjectsV2');
 	is(scalar @pages, $pages, "in $pages page(s)");
 	is(join(' ', map { $_->{fault} ? 'short' : 'full' } @pages), join(' ', ('full') x ($pages - 1), $rest ? 'short' : 'full'),
@@ -240,7 +216,7 @@ for my $case ([ 1, 1 ], [ 999, 1 ], [ 1000, 1 ], [ 1001, 2 ], [ 2000, 2 ], [ 214
 	$athena->clear_faults;
 }
 is($athena->value(q{SELECT count(*) FROM athena_calc.s3_list_objects('s3://pages/folder')}), 2502, 'a prefix without a slash');
-is_deeply([ listed('s3://pages/folder/12', 3) ], [ map { "s3://pages/folder/$_" } 12, 120, 1200 ], 'the beginning of a name');
+is_deeply([ $athena->list_uris('s3://pages/folder/12', 3) ], [ map { "s3://pages/folder/$_" } 12, 120, 1200 ], 'the beginning of a name');
 is($athena->value(q{SELECT count(*) FROM athena_calc.s3_list_objects($1)}, $_), 2502, "a whole bucket: $_") for 's3://pages', 's3://pages/', 'S3://pages';
 is($athena->value(q{SELECT count(*) FROM athena_calc.s3_list_objects($1)}, $_), 0, "nothing: $_")
   for 's3://empty', 's3://empty/', 's3://empty/folder/', 's3://pages/nothing';
@@ -260,29 +236,29 @@ $athena->fault(operation => 'S3.ListObjectsV2',
 is_deeply($athena->row(q{SELECT uri, size, last_modified::text, etag FROM athena_calc.s3_list_objects('s3://pages/a')}),
 	{ uri => 's3://pages/a/b c+', size => 5368709120000, last_modified => '2024-02-29 23:59:59.123+00', etag => '"x-1"' }, 'as S3 writes it');
 $athena->fault(operation => 'S3.ListObjectsV2', body => '<ListBucketResult><Contents><Key>a%2Fb+c</Key></Contents></ListBucketResult>');
-is_deeply([ listed('s3://pages/a') ], ['s3://pages/a%2Fb+c'], 'a server that does not encode keys says so by leaving it out');
+is_deeply([ $athena->list_uris('s3://pages/a') ], ['s3://pages/a%2Fb+c'], 'a server that does not encode keys says so by leaving it out');
 
 # A folder of more objects than a request deletes
 
 $athena->query(q{SELECT athena_calc.s3_delete_objects('s3://pages/folder/2')});
 $athena->clear_log;
-is(delete_objects('s3://pages/folder/'), 2499, 'a folder of 2,499 objects');
+is($athena->delete_objects('s3://pages/folder/'), 2499, 'a folder of 2,499 objects');
 is(asked(), join(' ', ('S3.ListObjectsV2') x 3, ('S3.DeleteObjects') x 3), 'in three requests, once all are listed');
-is_deeply([ listed('s3://pages') ], [ 's3://pages/folder', 's3://pages/folders' ], 'what stands beside it is there');
-is(delete_objects('s3://pages/folder/'), 0, 'a second time there is nothing');
+is_deeply([ $athena->list_uris('s3://pages') ], [ 's3://pages/folder', 's3://pages/folders' ], 'what stands beside it is there');
+is($athena->delete_objects('s3://pages/folder/'), 0, 'a second time there is nothing');
 
 # Never a whole bucket
-put_text('s3://whole/object', 'kept');
+$athena->put_text('s3://whole/object', 'kept');
 $athena->clear_log;
 for my $uri ('s3://whole', 's3://whole/', 'S3://whole/')
 {
-	my $refused = error_of('s3_delete_objects($1)', $uri);
+	my $refused = $athena->call_error('s3_delete_objects($1)', $uri);
 
 	is($refused->{sqlstate}, '22023', "not a whole bucket: $uri");
 	like($refused->{hint}, qr/never a whole bucket/, 'says the HINT');
 }
 is(asked(), '', 'nothing is asked');
-is(get('s3://whole/object'), 'kept', 'nothing is gone');
+is($athena->get_bytes('s3://whole/object'), 'kept', 'nothing is gone');
 
 # 4. What is refused before anything is sent
 
@@ -299,7 +275,7 @@ for my $case (
 {
 	my ($function, $argument) = @$case;
 
-	$error = error_of($function);
+	$error = $athena->call_error($function);
 	is("$error->{sqlstate} $error->{message}", qq(22004 argument "$argument" must not be NULL), $function);
 }
 my @no_uris = ('', 'x', 's3', 's3:', 's3:/', 's3://', 's3:///', 's3:///key', 's3://a', 's3://ab/key', 'http://127.0.0.1/key', '/etc/passwd', ' s3://bucket/key',
@@ -309,16 +285,16 @@ for my $uri (@no_uris)
 {
 	my $name = JSON::PP->new->allow_nonref->ascii->encode(substr $uri, 0, 40);
 
-	is(join(' ', map { sqlstate_of($_, $uri) } 's3_list_objects($1)', 's3_get_object($1)', q{s3_put_object($1, 'text')}, q{s3_put_object($1, '\x00'::bytea)},
+	is(join(' ', map { $athena->call_sqlstate($_, $uri) } 's3_list_objects($1)', 's3_get_object($1)', q{s3_put_object($1, 'text')}, q{s3_put_object($1, '\x00'::bytea)},
 		's3_delete_objects($1)'), join(' ', ('22023') x 5), "no URI: $name");
 }
-is(join(' ', map { sqlstate_of($_, 's3://bucket/') } 's3_get_object($1)', q{s3_put_object($1, 'text')}, 's3_delete_objects($1)'),
+is(join(' ', map { $athena->call_sqlstate($_, 's3://bucket/') } 's3_get_object($1)', q{s3_put_object($1, 'text')}, 's3_delete_objects($1)'),
 	'22023 22023 22023', 'a bucket is no object');
-$error = error_of(q{s3_get_object('key')});
+$error = $athena->call_error(q{s3_get_object('key')});
 is($error->{message}, 'argument "uri" does not name an object', 'the message');
 like($error->{hint}, qr{s3://}, 'and the hint');
-is(sqlstate_of('s3_list_objects($1, $2)', $bucket, $_), '22023', "max_results $_") for 0, -1, -2147483648;
-is(sqlstate_of('s3_get_object($1)', 's3://bucket/' . '€' x 342), '22023', 'a key is measured in bytes');
+is($athena->call_sqlstate('s3_list_objects($1, $2)', $bucket, $_), '22023', "max_results $_") for 0, -1, -2147483648;
+is($athena->call_sqlstate('s3_get_object($1)', 's3://bucket/' . '€' x 342), '22023', 'a key is measured in bytes');
 is(asked(), '', 'nothing was asked for any of these');
 
 # 5. What S3 refuses
@@ -327,17 +303,17 @@ for my $operation (@operations)
 {
 	(my $elsewhere = $call{$operation}) =~ s{//athena-emulator}{//no-such-bucket};
 
-	$error = error_of($elsewhere);
+	$error = $athena->call_error($elsewhere);
 	is($error->{sqlstate}, '42704', "$operation: no such bucket");
 	is_deeply([ detail_keys($error) ], [qw(exception http_status request_id attempts)], 'the keys of DETAIL');
 	is(detail_value($error, 'exception'), 'NoSuchBucket', 'the exception');
 }
-$error = error_of("s3_get_object('$bucket/nothing')");
+$error = $athena->call_error("s3_get_object('$bucket/nothing')");
 is("$error->{sqlstate} $error->{message}", '42704 S3 GetObject failed: The specified key does not exist.', 'no such key');
 like($error->{context}, qr{^object "s3://\S+"$}m, 'which is named in CONTEXT');
-like(error_of(q{s3_list_objects('s3://no-such-bucket/folder/')})->{context}, qr{^bucket "no-such-bucket"$}m, 'as is a bucket that is listed');
+like($athena->call_error(q{s3_list_objects('s3://no-such-bucket/folder/')})->{context}, qr{^bucket "no-such-bucket"$}m, 'as is a bucket that is listed');
 is(detail_value($error, 'exception'), 'NoSuchKey', 'the exception');
-put_text("$bucket/calls/object", 'here');
+$athena->put_text("$bucket/calls/object", 'here');
 $athena->query('SET athena_calc.max_attempts = 1');
 for my $operation (@operations)
 {
@@ -353,13 +329,13 @@ for my $operation (@operations)
 		my ($code, $status, $sqlstate) = @$case;
 
 		$athena->fault(operation => "S3.$operation", error => $code, status => $status, message => 'So it is.');
-		$error = error_of($call{$operation});
+		$error = $athena->call_error($call{$operation});
 		is("$error->{sqlstate} $error->{message}", "$sqlstate S3 $operation failed: So it is.", "$operation: $code");
 	}
 }
 $athena->fault(operation => 'S3.ListObjectsV2', error => 'AccessDenied', status => 403);
-is(sqlstate_of("s3_delete_objects('$bucket/calls/object')"), '42501', 'who may not list cannot delete');
-is(get("$bucket/calls/object"), 'here', 'all of that has left the object as it is');
+is($athena->call_sqlstate("s3_delete_objects('$bucket/calls/object')"), '42501', 'who may not list cannot delete');
+is($athena->get_bytes("$bucket/calls/object"), 'here', 'all of that has left the object as it is');
 $athena->query('RESET athena_calc.max_attempts');
 is($athena->with(secret_access_key => 'wrong')->query_error("SELECT athena_calc.$call{$_}")->{sqlstate}, '28000', "$_: a wrong secret") for @operations;
 $athena->reconnect;
@@ -371,9 +347,9 @@ sub delete_answer
 	my ($body, %fault) = @_;
 
 	$athena->clear_faults;
-	put_text("$bucket/deleted/$_", '') for 1, 2;
+	$athena->put_text("$bucket/deleted/$_", '') for 1, 2;
 	$athena->fault(operation => 'S3.DeleteObjects', body => $body, %fault);
-	my $found = error_of("s3_delete_objects('$bucket/deleted/')");
+	my $found = $athena->call_error("s3_delete_objects('$bucket/deleted/')");
 	is($athena->value('SELECT 1'), 1, 'the backend lives');
 	return $found;
 }
@@ -411,7 +387,7 @@ $athena->query('RESET athena_calc.max_attempts');
 $error = delete_answer('<DeleteResult><Error><Code>Odd</Code><Message>' . 'm' x 100_000 . '</Message></Error></DeleteResult>');
 is(length $error->{message}, 8192 + length 'S3 DeleteObjects failed: ', 'a message is no longer than people read');
 $athena->clear_faults;
-is(delete_objects("$bucket/deleted/"), 2, 'and then they are deleted');
+is($athena->delete_objects("$bucket/deleted/"), 2, 'and then they are deleted');
 
 # What has been deleted before an error
 
@@ -422,7 +398,7 @@ sub deleted_before
 	my (%fault) = @_;
 
 	$athena->fault(operation => 'S3.DeleteObjects', skip => 1, %fault);
-	my $found = error_of(q{s3_delete_objects('s3://pages/midway/')});
+	my $found = $athena->call_error(q{s3_delete_objects('s3://pages/midway/')});
 	$athena->clear_faults;
 	return $found;
 }
@@ -430,7 +406,7 @@ put_pages();
 $error = deleted_before(error => 'AccessDenied', status => 403);
 is("$error->{sqlstate} " . detail_value($error, 'deleted'), '42501 1000 of 2001', 'the second request is refused');
 is_deeply([ detail_keys($error) ], [qw(exception http_status request_id attempts deleted)], 'after the other keys of DETAIL');
-is(scalar(my @left = listed('s3://pages/midway/')), 1001, 'so many are left');
+is(scalar(my @left = $athena->list_uris('s3://pages/midway/')), 1001, 'so many are left');
 put_pages();
 $error = deleted_before(body => '<DeleteResult>' . $denied x 3 . '</DeleteResult>');
 is("$error->{sqlstate} " . detail_value($error, 'deleted'), '42501 1997 of 2001', 'but for what it says was not');
@@ -447,26 +423,26 @@ $error = $athena->session_backend->finish->{error};
 is("$error->{sqlstate} " . detail_value($error, 'deleted'), '57014 1000 of 2001', 'a cancel tells it, too');
 $athena->clear_faults;
 $athena->query('RESET athena_calc.max_attempts');
-put_text("s3://pages/midway/\x01", '');
+$athena->put_text("s3://pages/midway/\x01", '');
 $athena->fault(operation => 'S3.DeleteObject', error => 'AccessDenied', status => 403);
-$error = error_of(q{s3_delete_objects('s3://pages/midway/')});
+$error = $athena->call_error(q{s3_delete_objects('s3://pages/midway/')});
 like(detail_value($error, 'deleted'), qr/^0 of \d+$/, 'one by itself is refused');
 $athena->clear_faults;
-cmp_ok(delete_objects('s3://pages/midway/'), '>', 0, 'the rest is deleted');
-$error = error_of("s3_delete_objects('s3://no-such-bucket/folder/')");
+cmp_ok($athena->delete_objects('s3://pages/midway/'), '>', 0, 'the rest is deleted');
+$error = $athena->call_error("s3_delete_objects('s3://no-such-bucket/folder/')");
 unlike($error->{detail}, qr/deleted/, 'where nothing was to be deleted yet, nothing is said of it');
 
 # What is too large
 
 $athena->query(q{SET athena_calc.max_response_size = '1MB'});
-$error = error_of("s3_get_object('$bucket/bytes/5 MB')");
+$error = $athena->call_error("s3_get_object('$bucket/bytes/5 MB')");
 is($error->{sqlstate}, '54000', 'an object above the limit');
 like($error->{hint}, qr/max_response_size/, 'says the hint');
-is(put_bytes("$bucket/bytes/again", $large), '"' . md5_hex($large) . '"', 'which is none of what is written');
-put_bytes("$bucket/bytes/limit", 'x' x 2**20);
-is(sqlstate_of("s3_get_object('$bucket/bytes/limit')"), '00000', 'an object of just that size');
+is($athena->put_bytes("$bucket/bytes/again", $large), '"' . md5_hex($large) . '"', 'which is none of what is written');
+$athena->put_bytes("$bucket/bytes/limit", 'x' x 2**20);
+is($athena->call_sqlstate("s3_get_object('$bucket/bytes/limit')"), '00000', 'an object of just that size');
 $athena->fault(operation => 'S3.ListObjectsV2', body => '<ListBucketResult>' . ' ' x 2**20 . '</ListBucketResult>');
-is(sqlstate_of("s3_list_objects('$bucket')"), '54000', 'a page above it');
+is($athena->call_sqlstate("s3_list_objects('$bucket')"), '54000', 'a page above it');
 $athena->query('RESET athena_calc.max_response_size');
 
 # 6. Attempts
@@ -483,30 +459,30 @@ for my $operation (@operations)
 	{
 		my ($name, $fault) = @$case;
 
-		put_text("$bucket/calls/object", 'here');
+		$athena->put_text("$bucket/calls/object", 'here');
 		$athena->reconnect;
 		$athena->clear_log;
 		$athena->fault(operation => "S3.$operation", %$fault);
-		$error = error_of($call{$operation});
+		$error = $athena->call_error($call{$operation});
 		is($error->{sqlstate}, '00000', "$operation after $name") or diag explain $error;
 		my @requests = $athena->requests("S3.$operation");
 		is(scalar @requests, 2, 'with the second attempt');
 		is($requests[0]{body}, $requests[1]{body}, 'which is the same');
 		ok($requests[1]{authorized}, 'and signed');
 	}
-	put_text("$bucket/calls/object", 'here');
+	$athena->put_text("$bucket/calls/object", 'here');
 	$athena->reconnect;
 	$athena->fault(operation => "S3.$operation", status => 500, times => undef, body => '');
-	$error = error_of($call{$operation});
+	$error = $athena->call_error($call{$operation});
 	is($error->{sqlstate}, '58000', "$operation: always a 500");
 	is(detail_value($error, 'attempts'), 3, 'after three attempts');
 	$athena->clear_faults;
 }
-put_text("$bucket/calls/object", 'here');
+$athena->put_text("$bucket/calls/object", 'here');
 $athena->reconnect;
 $athena->fault(operation => 'S3.PutObject', drop => 'after');
-is(put_bytes("$bucket/twice", $large), '"' . md5_hex($large) . '"', '5 MB, written twice');
-ok(get("$bucket/twice") eq $large, 'are there once');
+is($athena->put_bytes("$bucket/twice", $large), '"' . md5_hex($large) . '"', '5 MB, written twice');
+ok($athena->get_bytes("$bucket/twice") eq $large, 'are there once');
 
 # 7. A bucket of another region
 
@@ -521,18 +497,18 @@ for my $case (
 
 	$athena->reconnect;
 	$athena->clear_log;
-	is(sqlstate_of($function), '00000', "$operation in another region");
+	is($athena->call_sqlstate($function), '00000', "$operation in another region");
 	my @requests = $athena->requests;
 	is(scalar(grep { $_->{status} >= 300 } @requests), 1, 'one request goes astray');
 	is($requests[0]{operation}, 'S3.' . ($first // $operation), 'the first');
 	is(join(' ', map { region_of($_) } @requests), join(' ', 'us-east-1', ('eu-west-1') x (@requests - 1)), 'the others are signed for where it is');
 	$athena->query(q{SELECT athena_calc.s3_put_object('s3://elsewhere/folder/object', 'in Ireland')});
 	$athena->clear_log;
-	is(sqlstate_of($function), '00000', 'the second time');
+	is($athena->call_sqlstate($function), '00000', 'the second time');
 	is(join(' ', map { int($_->{status} / 100) . ' ' . region_of($_) } $athena->requests), join(' ', ('2 eu-west-1') x (@requests - 1)), 'none does');
 	$athena->query(q{SELECT athena_calc.s3_put_object('s3://elsewhere/folder/object', 'in Ireland')});
 	$athena->clear_log;
-	get("$bucket/calls/object");
+	$athena->get_bytes("$bucket/calls/object");
 	is(region_of($athena->requests), 'us-east-1', 'another bucket is where it was');
 }
 for my $operation (@operations)
@@ -541,13 +517,13 @@ for my $operation (@operations)
 	$athena->clear_log;
 	$athena->fault(operation => "S3.$operation", status => 301, times => undef, body => '',
 		headers => { Location => 'http://127.0.0.1:1/', 'x-amz-bucket-region' => 'eu-west-1' });
-	isnt(sqlstate_of($call{$operation}), '00000', "$operation: a bucket that sends us on and on");
+	isnt($athena->call_sqlstate($call{$operation}), '00000', "$operation: a bucket that sends us on and on");
 	is(scalar($athena->requests("S3.$operation")), 2, 'is followed once');
 	$athena->clear_faults;
 	$athena->fault(operation => "S3.$operation", status => 307, body => '', headers => { Location => 'http://127.0.0.1:1/' });
-	is($athena->reconnect && sqlstate_of($call{$operation}), '08P01', 'one that names no region is not');
+	is($athena->reconnect && $athena->call_sqlstate($call{$operation}), '08P01', 'one that names no region is not');
 	$athena->clear_faults;
-	put_text("$bucket/calls/object", 'here');
+	$athena->put_text("$bucket/calls/object", 'here');
 }
 
 # 8. Where a bucket is: in the path, or in front of the host
@@ -563,10 +539,10 @@ for my $case (
 
 	$athena->with(s3_endpoint_url => $endpoint);
 	$athena->clear_log;
-	put_text($uri, "in $name");
-	is(get($uri), "in $name", "$name at $endpoint");
-	is_deeply([ listed("s3://$name/style/") ], [$uri], 'listed');
-	is(delete_objects($uri), 1, 'deleted');
+	$athena->put_text($uri, "in $name");
+	is($athena->get_bytes($uri), "in $name", "$name at $endpoint");
+	is_deeply([ $athena->list_uris("s3://$name/style/") ], [$uri], 'listed');
+	is($athena->delete_objects($uri), 1, 'deleted');
 	my @requests = $athena->requests;
 	is(scalar @requests, 5, 'in five requests');
 	is_deeply([ grep { $_ ne $host } map { $_->{headers}{host} } @requests ], [], "all of them for $host");
@@ -590,7 +566,7 @@ for my $operation (@operations)
 	my $db = $athena->connect;
 	my $started;
 
-	put_text("$bucket/calls/object", 'here');
+	$athena->put_text("$bucket/calls/object", 'here');
 	$athena->clear_log;
 	$athena->fault(operation => "S3.$operation", hang => JSON::PP::true, times => undef);
 	$db->send("SELECT * FROM athena_calc.$call{$operation}");
@@ -613,11 +589,11 @@ for my $function ("s3_list_objects('$bucket/a')", "s3_delete_objects('$bucket/a/
 {
 	$athena->fault(operation => 'S3.ListObjectsV2', times => undef, body => $endless);
 	$athena->query(q{SET statement_timeout = '2s'});
-	like(sqlstate_of($function), qr/^(57014|08P01)$/, "$function: pages without an end can be canceled");
+	like($athena->call_sqlstate($function), qr/^(57014|08P01)$/, "$function: pages without an end can be canceled");
 	$athena->query('RESET statement_timeout');
 	$athena->clear_faults;
 }
-is(sqlstate_of('s3_list_objects($1, 5)', $bucket), '00000', 'and the backend goes on');
+is($athena->call_sqlstate('s3_list_objects($1, 5)', $bucket), '00000', 'and the backend goes on');
 
 # Empty pages, each of which names another one; as many may come before one that is not.
 sub list_page
@@ -629,10 +605,10 @@ sub list_page
 }
 
 $athena->faults(map { list_page('', $_) } 1 .. 2000);
-is(sqlstate_of("s3_list_objects('$bucket')"), '08P01', 'empty pages without end');
+is($athena->call_sqlstate("s3_list_objects('$bucket')"), '08P01', 'empty pages without end');
 $athena->clear_faults;
 $athena->faults((map { list_page('', $_) } 1 .. 999), list_page('<Contents><Key>last</Key></Contents>'));
-is(join(' ', listed($bucket, 5)), "$bucket/last", 'pages before a page with an object');
+is(join(' ', $athena->list_uris($bucket, 5)), "$bucket/last", 'pages before a page with an object');
 $athena->clear_faults;
 
 # What has to be kept of a list is, up to a limit: 16 times the largest answer.
@@ -641,7 +617,7 @@ for my $function ("s3_delete_objects('$bucket/kept/')", "copy_from_s3('endless',
 {
 	$athena->clear_log;
 	$athena->faults(map { my $page = $_; list_page(join('', map { "<Contents><Key>kept/$page/$_/" . 'k' x 900 . '</Key><Size>1</Size></Contents>' } 1 .. 60), $page) } 1 .. 30);
-	my $error = error_of($function);
+	my $error = $athena->call_error($function);
 	is($error->{sqlstate}, '54000', "$function: keys without end");
 	my $pages = $athena->requests('S3.ListObjectsV2');
 	cmp_ok($pages, '>=', 18, 'about 1 MB of them is kept');
@@ -684,7 +660,7 @@ sub list_of
 	$athena->clear_faults;
 	# A kept connection that the other side has closed may cost an attempt.
 	$athena->query('SET athena_calc.max_attempts = 2');
-	is(sqlstate_of("s3_list_objects('$bucket', 1)"), '00000', 'the backend goes on');
+	is($athena->call_sqlstate("s3_list_objects('$bucket', 1)"), '00000', 'the backend goes on');
 	$athena->query('SET athena_calc.max_attempts = 1');
 	return $result->{error} ? $result->{error}{sqlstate} : $result->{rows};
 }
@@ -760,7 +736,7 @@ is(list_of("<Error><Code>$_->[0]</Code></Error>"), $_->[1], "a list that is $_->
 $error = do
 {
 	$athena->fault(operation => 'S3.ListObjectsV2', body => '<html/>');
-	error_of("s3_list_objects('$bucket')");
+	$athena->call_error("s3_list_objects('$bucket')");
 };
 is($error->{message}, 'S3 ListObjectsV2 failed: the answer is no ListBucketResult', 'the message');
 is_deeply([ detail_keys($error) ], [qw(http_status request_id attempts)], 'and the keys of its DETAIL');
@@ -781,21 +757,21 @@ is(list_of(contents("<Key>a</Key><ETag>&quot;x&quot;$_</ETag>")), '08P01', 'an E
   for '&#13;&#10;X-Injected: yes', '&#10;', '&#13;';
 
 # A list names what is to be deleted: nothing outside of the folder.
-put_text("$bucket/precious", 'kept');
-put_text("$bucket/folder/object", '');
+$athena->put_text("$bucket/precious", 'kept');
+$athena->put_text("$bucket/folder/object", '');
 for my $body (contents('<Key>precious</Key>'), contents('<Key>folder/object</Key></Contents><Contents><Key>precious</Key>'), contents('<Key>folder</Key>'),
 	'<ListBucketResult><Contents><Key>folder%2Fobject</Key></Contents></ListBucketResult>')
 {
 	$athena->clear_log;
 	$athena->fault(operation => 'S3.ListObjectsV2', body => $body);
-	is(sqlstate_of("s3_delete_objects('$bucket/folder/')"), '08P01', 'a list with a key that was not asked for');
+	is($athena->call_sqlstate("s3_delete_objects('$bucket/folder/')"), '08P01', 'a list with a key that was not asked for');
 	is(asked(), 'S3.ListObjectsV2', 'by which nothing is deleted');
 }
 $athena->fault(operation => 'S3.ListObjectsV2', body => contents('<Key>precious</Key>'));
-is(sqlstate_of("s3_list_objects('$bucket/folder/')"), '08P01', 'it is no list');
+is($athena->call_sqlstate("s3_list_objects('$bucket/folder/')"), '08P01', 'it is no list');
 $athena->fault(operation => 'S3.ListObjectsV2', body => contents('<Key>precious</Key>'));
-is(sqlstate_of("s3_delete_objects('$bucket/folder/object')"), '08P01', 'nor one of one object');
-is(sqlstate_of("s3_get_object('$bucket/$_')"), '00000', "$_ is there") for 'precious', 'folder/object';
+is($athena->call_sqlstate("s3_delete_objects('$bucket/folder/object')"), '08P01', 'nor one of one object');
+is($athena->call_sqlstate("s3_get_object('$bucket/$_')"), '00000', "$_ is there") for 'precious', 'folder/object';
 $athena->clear_faults;
 
 # Answers to a put
@@ -808,7 +784,7 @@ for my $case (
 	my ($name, $fault, $sqlstates) = @$case;
 
 	$athena->fault(operation => 'S3.PutObject', %$fault);
-	like(sqlstate_of("s3_put_object('$bucket/put', 'x')"), qr/^(?:$sqlstates)$/, "a put that is answered with $name");
+	like($athena->call_sqlstate("s3_put_object('$bucket/put', 'x')"), qr/^(?:$sqlstates)$/, "a put that is answered with $name");
 	$athena->clear_faults;
 }
 cmp_ok($athena->session_backend->memory_kb - $before, '<', patient(3 * $limit_kb), 'memory stays within bounds');

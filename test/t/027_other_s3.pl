@@ -19,22 +19,6 @@ my $athena = AthenaCalc::Test->new;
 my @trials = (\&objects, \&keys_of_all_kinds, \&many_objects, \&folders, \&refusals, \&tables, \&tables_at_keys, \&folders_of_tables,
 	\&tables_that_fail);
 
-sub put_bytes { my ($uri, $bytes) = @_; return $athena->value('SELECT athena_calc.s3_put_object($1, $2::bytea)', $uri, '\\x' . unpack 'H*', $bytes) }
-sub put_text { return $athena->value('SELECT athena_calc.s3_put_object($1, $2::text)', @_) }
-sub delete_objects { return $athena->value('SELECT athena_calc.s3_delete_objects($1)', @_) }
-sub get { my ($uri) = @_; return pack 'H*', substr $athena->value('SELECT athena_calc.s3_get_object($1)', $uri), 2 }
-sub listed { return $athena->column('SELECT uri FROM athena_calc.s3_list_objects($1, $2)', $_[0], $_[1]) }
-
-# What a call of a function fails with.
-sub error_of
-{
-	my ($call, @parameters) = @_;
-
-	return $athena->query_error("SELECT * FROM athena_calc.$call", @parameters);
-}
-
-sub sqlstate_of { return error_of(@_)->{sqlstate} }
-
 # The four functions, each with a call for an object or a folder.
 sub calls
 {
@@ -58,18 +42,18 @@ sub objects
 		my $uri  = "s3://objects/$name";
 		my $etag = '"' . md5_hex($bytes) . '"';
 
-		is(put_bytes($uri, $bytes), $etag, "$name: the ETag");
-		ok(get($uri) eq $bytes, 'comes back');
+		is($athena->put_bytes($uri, $bytes), $etag, "$name: the ETag");
+		ok($athena->get_bytes($uri) eq $bytes, 'comes back');
 		my $row = $athena->row('SELECT *, abs(extract(epoch FROM now() - last_modified)) < 600 AS recent FROM athena_calc.s3_list_objects($1)', $uri);
 		is($row->{size}, length $bytes, 'the size in the list');
 		is($row->{etag}, $etag, 'the ETag there');
 		is($row->{recent}, 't', 'and when it was written');
 	}
-	put_text('s3://objects/jobs/code.py', "print('größe: 5 €, 😀')\n");
+	$athena->put_text('s3://objects/jobs/code.py', "print('größe: 5 €, 😀')\n");
 	is($athena->value(q{SELECT convert_from(athena_calc.s3_get_object('s3://objects/jobs/code.py'), 'UTF8')}),
 		"print('größe: 5 €, 😀')\n", 'text comes back as text');
-	put_text('s3://objects/jobs/code.py', 'short');
-	is(get('s3://objects/jobs/code.py'), 'short', 'an object is replaced as a whole');
+	$athena->put_text('s3://objects/jobs/code.py', 'short');
+	is($athena->get_bytes('s3://objects/jobs/code.py'), 'short', 'an object is replaced as a whole');
 }
 
 my @keys = (
@@ -98,25 +82,25 @@ sub keys_of_all_kinds
 		for my $key (@possible)
 		{
 			my ($name, $uri) = (name_of($key), "s3://keys/$key");
-			my $error = error_of('s3_put_object($1, $2::text)', $uri, "at $key");
+			my $error = $athena->call_error('s3_put_object($1, $2::text)', $uri, "at $key");
 
 			is($error->{sqlstate}, '00000', "the key $name is written") or diag explain $error;
-			is(get($uri), encode('UTF-8', "at $key"), 'read');
-			is((listed($uri, 1))[0], $uri, 'listed');
+			is($athena->get_bytes($uri), encode('UTF-8', "at $key"), 'read');
+			is(($athena->list_uris($uri, 1))[0], $uri, 'listed');
 		}
-		is_deeply([ listed('s3://keys') ], [ map { "s3://keys/$_" } @possible ], "at $endpoint all are listed, in order");
+		is_deeply([ $athena->list_uris('s3://keys') ], [ map { "s3://keys/$_" } @possible ], "at $endpoint all are listed, in order");
 		# Those that end with a slash last: they would take others with them.
 		for my $key ((grep { $_ !~ m{/\z} } @possible), (grep { $_ =~ m{/\z} } @possible))
 		{
-			is(delete_objects("s3://keys/$key"), 1, 'deleted: ' . name_of($key));
+			is($athena->delete_objects("s3://keys/$key"), 1, 'deleted: ' . name_of($key));
 		}
-		is_deeply([ listed('s3://keys') ], [], 'nothing is left');
+		is_deeply([ $athena->list_uris('s3://keys') ], [], 'nothing is left');
 	}
 	my @short = grep { length encode('UTF-8', $_) < 1000 } @possible;
-	put_text("s3://keys/a folder+/$_", '') for @short;
-	put_text('s3://keys/a folder+', 'beside it');
-	is(delete_objects('s3://keys/a folder+/'), scalar @short, 'a folder of such keys is deleted');
-	is_deeply([ listed('s3://keys') ], ['s3://keys/a folder+'], 'and nothing else');
+	$athena->put_text("s3://keys/a folder+/$_", '') for @short;
+	$athena->put_text('s3://keys/a folder+', 'beside it');
+	is($athena->delete_objects('s3://keys/a folder+/'), scalar @short, 'a folder of such keys is deleted');
+	is_deeply([ $athena->list_uris('s3://keys') ], ['s3://keys/a folder+'], 'and nothing else');
 }
 
 # More objects than a page of a list has; with ATHENA_CALC_TEST_FULL more than a request deletes, which is 1,000.
@@ -130,17 +114,17 @@ sub many_objects
 	$s3->create_bucket('many');
 	is($athena->value(q{SELECT count(athena_calc.s3_put_object('s3://many/folder/' || i, i::text)) FROM generate_series(1, $1::int) i}, $count),
 		$count, "$count objects are written");
-	put_text("s3://many/$_", 'beside it') for qw(folder folders folder.txt);
+	$athena->put_text("s3://many/$_", 'beside it') for qw(folder folders folder.txt);
 	is(() = $s3->request('GET', '/many?list-type=2') =~ m{<Key>}g, $page, 'a page of a list has not all of them');
-	is_deeply([ listed('s3://many/folder/') ], \@sorted, 'all are listed, in the order of their keys');
-	is_deeply([ listed('s3://many/folder/', $_) ], [ @sorted[ 0 .. $_ - 1 ] ], "the first $_") for 1, $page, $page + 1, $count;
+	is_deeply([ $athena->list_uris('s3://many/folder/') ], \@sorted, 'all are listed, in the order of their keys');
+	is_deeply([ $athena->list_uris('s3://many/folder/', $_) ], [ @sorted[ 0 .. $_ - 1 ] ], "the first $_") for 1, $page, $page + 1, $count;
 	is($athena->value(q{SELECT count(*) FROM athena_calc.s3_list_objects('s3://many')}), $count + 3, 'the whole bucket');
 	is($athena->value(q{SELECT count(*) FROM athena_calc.s3_list_objects('s3://many/folder/10')}), scalar(grep { /^10/ } 1 .. $count),
 		'the beginning of a name');
 	is($athena->value(q{SELECT sum(size) FROM athena_calc.s3_list_objects('s3://many/folder/')}), length(join '', 1 .. $count), 'their sizes');
-	is(delete_objects('s3://many/folder/'), $count, 'the folder is deleted');
-	is_deeply([ listed('s3://many') ], [ map { "s3://many/$_" } qw(folder folder.txt folders) ], 'what stands beside it is not');
-	is(delete_objects('s3://many/folder/'), 0, 'a second time there is nothing');
+	is($athena->delete_objects('s3://many/folder/'), $count, 'the folder is deleted');
+	is_deeply([ $athena->list_uris('s3://many') ], [ map { "s3://many/$_" } qw(folder folder.txt folders) ], 'what stands beside it is not');
+	is($athena->delete_objects('s3://many/folder/'), 0, 'a second time there is nothing');
 }
 
 # Folders, which are but names: empty ones, objects that stand for one, objects in one.
@@ -149,17 +133,17 @@ sub folders
 	my ($s3) = @_;
 
 	$s3->create_bucket('folders');
-	is_deeply([ listed($_) ], [], "nothing is in $_") for 's3://folders', 's3://folders/', 's3://folders/empty/';
-	is(delete_objects('s3://folders/empty/'), 0, 'nor to be deleted');
-	put_text("s3://folders/$_", '') for 'empty/', 'full/', 'full/_SUCCESS', 'full/a', 'full/sub/', 'full/sub/b';
-	is_deeply([ listed('s3://folders/empty/') ], ['s3://folders/empty/'], 'an object that stands for a folder is listed');
-	is(get('s3://folders/empty/'), '', 'read');
-	is_deeply([ listed('s3://folders/full/') ], [ map { "s3://folders/full/$_" } '', '_SUCCESS', 'a', 'sub/', 'sub/b' ],
+	is_deeply([ $athena->list_uris($_) ], [], "nothing is in $_") for 's3://folders', 's3://folders/', 's3://folders/empty/';
+	is($athena->delete_objects('s3://folders/empty/'), 0, 'nor to be deleted');
+	$athena->put_text("s3://folders/$_", '') for 'empty/', 'full/', 'full/_SUCCESS', 'full/a', 'full/sub/', 'full/sub/b';
+	is_deeply([ $athena->list_uris('s3://folders/empty/') ], ['s3://folders/empty/'], 'an object that stands for a folder is listed');
+	is($athena->get_bytes('s3://folders/empty/'), '', 'read');
+	is_deeply([ $athena->list_uris('s3://folders/full/') ], [ map { "s3://folders/full/$_" } '', '_SUCCESS', 'a', 'sub/', 'sub/b' ],
 		'all objects below a folder are listed');
-	is(delete_objects('s3://folders/full/sub/'), 2, 'a folder in a folder is deleted with what stands for it');
-	is(delete_objects('s3://folders/full'), 0, 'a folder is no object');
-	is(delete_objects('s3://folders/full/'), 3, 'but deleted as a folder');
-	is_deeply([ listed('s3://folders') ], ['s3://folders/empty/'], 'the other one is there');
+	is($athena->delete_objects('s3://folders/full/sub/'), 2, 'a folder in a folder is deleted with what stands for it');
+	is($athena->delete_objects('s3://folders/full'), 0, 'a folder is no object');
+	is($athena->delete_objects('s3://folders/full/'), 3, 'but deleted as a folder');
+	is_deeply([ $athena->list_uris('s3://folders') ], ['s3://folders/empty/'], 'the other one is there');
 }
 
 # What is refused, and by which SQLSTATE.
@@ -168,18 +152,18 @@ sub refusals
 	my ($s3) = @_;
 
 	$s3->create_bucket('refusals');
-	put_text('s3://refusals/object', 'kept');
-	is(sqlstate_of($_), '42704', "no bucket: $_") for calls('s3://no-such-bucket/object'), calls('s3://no-such-bucket/folder/');
-	is(sqlstate_of(q{s3_get_object('s3://refusals/no object')}), '42704', 'no object');
-	is(delete_objects('s3://refusals/no object'), 0, 'which is no error where it is to be deleted');
+	$athena->put_text('s3://refusals/object', 'kept');
+	is($athena->call_sqlstate($_), '42704', "no bucket: $_") for calls('s3://no-such-bucket/object'), calls('s3://no-such-bucket/folder/');
+	is($athena->call_sqlstate(q{s3_get_object('s3://refusals/no object')}), '42704', 'no object');
+	is($athena->delete_objects('s3://refusals/no object'), 0, 'which is no error where it is to be deleted');
 	return unless $s3->is_strict;
 
 	$athena->with($s3->settings, secret_access_key => 'wrong');
-	is(sqlstate_of($_), '28000', "a wrong secret key: $_") for calls('s3://refusals/object');
+	is($athena->call_sqlstate($_), '28000', "a wrong secret key: $_") for calls('s3://refusals/object');
 	$athena->with($s3->settings, access_key_id => 'test:nobody');
-	is(sqlstate_of($_), '28000', "an unknown access key: $_") for calls('s3://refusals/object');
+	is($athena->call_sqlstate($_), '28000', "an unknown access key: $_") for calls('s3://refusals/object');
 	$athena->with($s3->settings, region => 'us-west-2');
-	is(sqlstate_of($_), '00000', "another region: it says which it is: $_") for calls('s3://refusals/object');
+	is($athena->call_sqlstate($_), '00000', "another region: it says which it is: $_") for calls('s3://refusals/object');
 }
 
 # A copy of a query's rows to S3, and from there into the table: how many rows.
@@ -244,12 +228,12 @@ sub tables
 			is(copy_to($query, $uri, $format, %options), $count, "$name goes to $endpoint");
 			is(copy_from($uri, $format, %options), $count, 'and comes back');
 			is(rows_of('TABLE copied'), rows_of($query), 'the same');
-			is(sqlstate_of('copy_to_s3($1, $2)', $query, $uri), '42710', 'not over what is there');
+			is($athena->call_sqlstate('copy_to_s3($1, $2)', $query, $uri), '42710', 'not over what is there');
 		}
 		like(($athena->column('SELECT etag FROM athena_calc.s3_list_objects($1)', "$folder/large"))[0], qr/-3"?\z/, 'the large one went in parts');
-		like(get("$folder/small.gz"), qr/\A\x1f\x8b/, 'what is named .gz is compressed');
+		like($athena->get_bytes("$folder/small.gz"), qr/\A\x1f\x8b/, 'what is named .gz is compressed');
 		is(copy_to('SELECT 1 AS id', "$folder/$_", 'csv', overwrite => \1), 1, "another is written over $_") for qw(small large);
-		is(get("$folder/$_"), "1\n", 'which is there') for qw(small large);
+		is($athena->get_bytes("$folder/$_"), "1\n", 'which is there') for qw(small large);
 		is(copy_to($large, "$folder/small", 'csv', overwrite => \1), 22000, 'a large one over a small one');
 		is(copy_from("$folder/small", 'csv'), 22000, 'is there');
 	}
@@ -257,7 +241,7 @@ sub tables
 	return unless $s3->is_strict;
 
 	$athena->with($s3->settings, region => 'us-west-2');
-	is(sqlstate_of('copy_to_s3($1, $2)', $large, 's3://tables/virtual/small'), '42710', 'another region: not over what is there');
+	is($athena->call_sqlstate('copy_to_s3($1, $2)', $large, 's3://tables/virtual/small'), '42710', 'another region: not over what is there');
 	$athena->with($s3->settings, region => 'us-west-2');
 	is(copy_to($large, 's3://tables/sent on', 'csv'), 22000, 'another region: it says which it is');
 	$athena->with($s3->settings, region => 'us-west-2');
@@ -293,7 +277,7 @@ sub tables_at_keys
 
 		is(copy_to("SELECT $i AS id", $sub, 'json'), 1, 'a folder ' . name_of($sub));
 		is(copy_from($sub, 'json'), 1, 'comes back');
-		is_deeply([ listed($sub) ], ["${sub}part-00000.json"], 'as one object');
+		is_deeply([ $athena->list_uris($sub) ], ["${sub}part-00000.json"], 'as one object');
 	}
 }
 
@@ -305,21 +289,21 @@ sub folders_of_tables
 	my @parts;
 
 	$s3->create_bucket('folders-of-tables');
-	put_text('s3://folders-of-tables/out', 'beside it');
+	$athena->put_text('s3://folders-of-tables/out', 'beside it');
 	is(copy_to("SELECT id % 3000 AS id, name FROM ($large) q", $folder, 'csv', header => \1, max_object_size => '750kB'), 22000, 'a folder is written');
-	@parts = listed($folder);
+	@parts = $athena->list_uris($folder);
 	cmp_ok(scalar @parts, '>=', 30, scalar @parts . ' objects');
 	is($parts[-1], sprintf('%spart-%05d.csv', $folder, $#parts), 'in their order');
-	put_text("${folder}_SUCCESS", '');
+	$athena->put_text("${folder}_SUCCESS", '');
 	is(copy_from($folder, 'csv', header => \1), 22000, 'all are read');
 	is($athena->value(q{SELECT string_agg(md5(name), '' ORDER BY ctid) = (SELECT string_agg(md5(name), '' ORDER BY id) FROM (} . $large . ') q) FROM copied'),
 		't', 'in their order');
-	is(sqlstate_of('copy_to_s3($1, $2)', $small, $folder), '42710', 'not over what is there');
+	is($athena->call_sqlstate('copy_to_s3($1, $2)', $small, $folder), '42710', 'not over what is there');
 	is(copy_to($small, $folder, 'json', overwrite => \1, compression => 'gzip', max_object_size => '16kB'), 5000, 'but where it is wanted');
-	unlike(join(' ', listed($folder)), qr/\.csv|_SUCCESS/, 'what was there is not there any more');
+	unlike(join(' ', $athena->list_uris($folder)), qr/\.csv|_SUCCESS/, 'what was there is not there any more');
 	is(copy_from($folder, 'json'), 5000, 'all of it is read');
 	is(rows_of('TABLE copied'), rows_of($small), 'the same');
-	is(get('s3://folders-of-tables/out'), 'beside it', 'what stands beside it is left');
+	is($athena->get_bytes('s3://folders-of-tables/out'), 'beside it', 'what stands beside it is left');
 	is(open_uploads($s3, 'folders-of-tables'), 0, 'no upload is open');
 }
 
@@ -330,13 +314,13 @@ sub tables_that_fail
 	my $backend = $athena->session_backend;
 
 	$s3->create_bucket('failing');
-	put_text('s3://failing/kept', 'kept');
+	$athena->put_text('s3://failing/kept', 'kept');
 	for my $uri ('s3://failing/object', 's3://failing/kept', 's3://failing/folder/')
 	{
 		my $bad = "SELECT id / (22000 - id), name FROM ($large) q";
 		my $options = encode_json({ overwrite => \1, ($uri =~ m{/\z} ? (max_object_size => '6MB') : ()) });
 
-		is(sqlstate_of(q{copy_to_s3($1, $2, 'csv', $3::jsonb)}, $bad, $uri, $options), '22012', "an error in the last row: $uri");
+		is($athena->call_sqlstate(q{copy_to_s3($1, $2, 'csv', $3::jsonb)}, $bad, $uri, $options), '22012', "an error in the last row: $uri");
 		is(open_uploads($s3, 'failing'), 0, 'no upload is open');
 
 		$backend->send(q{SELECT athena_calc.copy_to_s3($1, $2, 'csv', $3::jsonb)},
@@ -346,21 +330,21 @@ sub tables_that_fail
 		$backend->cancel;
 		is($backend->finish->{error}{sqlstate}, '57014', 'it is canceled');
 		is(open_uploads($s3, 'failing'), 0, 'and none is open');
-		is_deeply([ listed('s3://failing') ], ['s3://failing/kept'], 'nothing new is there');
-		is(get('s3://failing/kept'), 'kept', 'and what was there is');
+		is_deeply([ $athena->list_uris('s3://failing') ], ['s3://failing/kept'], 'nothing new is there');
+		is($athena->get_bytes('s3://failing/kept'), 'kept', 'and what was there is');
 	}
 	for my $uri ('s3://no-such-bucket/object', 's3://no-such-bucket/folder/')
 	{
-		is(sqlstate_of('copy_to_s3($1, $2)', $_, $uri), '42704', "no bucket: $uri") for $small, $large;
-		is(sqlstate_of(q{copy_from_s3('copied', $1)}, $uri), '42704', 'nor to read from');
+		is($athena->call_sqlstate('copy_to_s3($1, $2)', $_, $uri), '42704', "no bucket: $uri") for $small, $large;
+		is($athena->call_sqlstate(q{copy_from_s3('copied', $1)}, $uri), '42704', 'nor to read from');
 	}
-	is(sqlstate_of(q{copy_from_s3('copied', 's3://failing/no object')}), '42704', 'no object');
-	is(sqlstate_of(q{copy_from_s3('copied', 's3://failing/no folder/')}), '42704', 'no folder');
+	is($athena->call_sqlstate(q{copy_from_s3('copied', 's3://failing/no object')}), '42704', 'no object');
+	is($athena->call_sqlstate(q{copy_from_s3('copied', 's3://failing/no folder/')}), '42704', 'no folder');
 	return unless $s3->is_strict;
 
 	$athena->with($s3->settings, secret_access_key => 'wrong');
-	is(sqlstate_of('copy_to_s3($1, $2)', $_, 's3://failing/object'), '28000', 'a wrong secret key: written') for $small, $large;
-	is(sqlstate_of(q{copy_from_s3('copied', $1)}, $_), '28000', "read: $_") for 's3://failing/kept', 's3://failing/folder/';
+	is($athena->call_sqlstate('copy_to_s3($1, $2)', $_, 's3://failing/object'), '28000', 'a wrong secret key: written') for $small, $large;
+	is($athena->call_sqlstate(q{copy_from_s3('copied', $1)}, $_), '28000', "read: $_") for 's3://failing/kept', 's3://failing/folder/';
 }
 
 $athena->query('CREATE TABLE copied (id int, name text)');

@@ -26,21 +26,15 @@ my $main   = $athena->session_backend;
 my $version = $athena->value('SHOW server_version_num');
 
 # Writes an object, of bytes or of text that becomes UTF-8; its URI.
-sub put
-{
-	my ($key, $content) = @_;
-
-	$athena->value('SELECT athena_calc.s3_put_object($1, $2::bytea)', "$bucket/$key", '\\x' . unpack 'H*', encode('UTF-8', $content));
-	return "$bucket/$key";
-}
-
 sub put_bytes
 {
 	my ($key, $bytes) = @_;
 
-	$athena->value('SELECT athena_calc.s3_put_object($1, $2::bytea)', "$bucket/$key", '\\x' . unpack 'H*', $bytes);
+	$athena->put_bytes("$bucket/$key", $bytes);
 	return "$bucket/$key";
 }
+
+sub put { my ($key, $text) = @_; return put_bytes($key, encode('UTF-8', $text)) }
 
 # A table made anew; of $main unless another backend is given.
 sub table

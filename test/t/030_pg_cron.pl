@@ -8,7 +8,6 @@ use AthenaCalc::Connection;
 use AthenaCalc::Test;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(sleep time);
 
 # Before 1.5, pg_cron looks once a minute.
 use constant WAIT_SECONDS => 130;
@@ -112,24 +111,23 @@ SQL
 }
 
 # The first run of a job with that status, once there is one.
-my $deadline = time + WAIT_SECONDS;
-
 sub run_of
 {
 	my ($server, $name, $status) = @_;
+	my ($athena, $db, $command) = ($server->{athena}, $server->{db}, $server->{command}{$name});
+	my $run;
 
-	while (1)
-	{
-		my ($run) = $server->{db}->query(q{
-			SELECT * FROM cron.job_run_details WHERE command = $1 AND status = $2 ORDER BY runid LIMIT 1},
-			$server->{command}{$name}, $status);
-
-		return $run if $run;
-		last if time > $deadline;
-		sleep 0.2;
-	}
-	diag(join "\n", $server->{db}->column(q{SELECT concat_ws(' ', command, status, return_message) FROM cron.job_run_details}));
-	return {};
+	$athena->wait_until(
+		sub {
+			($run) = $db->query('SELECT * FROM cron.job_run_details WHERE command = $1 AND status = $2 ORDER BY runid LIMIT 1', $command, $status);
+			return $run;
+		},
+		sub {
+			join "\n", "$server->{name}: $command had $status",
+			  $db->column(q{SELECT concat_ws(' ', command, status, return_message) FROM cron.job_run_details});
+		},
+		WAIT_SECONDS);
+	return $run;
 }
 
 for my $server (@servers)

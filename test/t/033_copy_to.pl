@@ -46,8 +46,6 @@ sub error_of
 
 sub sqlstate_of { return error_of(@_)->{sqlstate} }
 
-sub get { return pack 'H*', substr $athena->value('SELECT athena_calc.s3_get_object($1)', $_[0]), 2 }
-
 sub inflated
 {
 	my ($bytes) = @_;
@@ -65,8 +63,6 @@ sub copied
 	return slurp_file($file);
 }
 
-sub listed { return $athena->column('SELECT uri FROM athena_calc.s3_list_objects($1)', $_[0]) }
-
 # What was written in S3, as operations.
 sub written { return join ' ', map { $_->{operation} } grep { $_->{operation} =~ /^S3\.(?:Put|Create|Upload|Complete|Delete|Abort)/ } $athena->requests }
 
@@ -77,7 +73,7 @@ sub nothing_left
 	my @opened = $athena->requests('S3.CreateMultipartUpload');
 	my @ended  = ($athena->requests('S3.AbortMultipartUpload'), $athena->requests('S3.CompleteMultipartUpload'));
 
-	is_deeply([ listed("$bucket/$folder") ], [], "$name: nothing is there");
+	is_deeply([ $athena->list_uris("$bucket/$folder") ], [], "$name: nothing is there");
 	is(scalar @ended, scalar @opened, 'no upload is open');
 	is($athena->value('SELECT 6 * 7'), 42, 'and the connection is in step');
 	return;
@@ -117,7 +113,7 @@ for my $case (@cases)
 		my $rows  = copy($query, $uri, $format, %$options);
 
 		is($rows, $athena->value("SELECT count(*) FROM ($query) q"), "$with: $name: the number of rows");
-		ok(get($uri) eq copied($query, $with), 'the bytes that COPY writes');
+		ok($athena->get_bytes($uri) eq copied($query, $with), 'the bytes that COPY writes');
 	}
 }
 
@@ -131,20 +127,20 @@ for my $query ('SELECT', 'SELECT FROM generate_series(1, 3)', q{SELECT ''}, 'SEL
 		my $uri = "$bucket/copy/" . $number++;
 
 		copy($query, $uri, $format);
-		ok(get($uri) eq copied("$plain\n", "FORMAT $format"), "$format: " . JSON::PP->new->allow_nonref->ascii->encode($query));
+		ok($athena->get_bytes($uri) eq copied("$plain\n", "FORMAT $format"), "$format: " . JSON::PP->new->allow_nonref->ascii->encode($query));
 	}
 }
 
 # A large one, and what is seen of it meanwhile
 my $large = q{SELECT i, md5(i::text), repeat(chr(8364), i % 50) FROM generate_series(1, 100000) i};
 is(copy($large, "$bucket/large.csv", 'csv', header => \1), 100_000, 'a hundred thousand rows');
-ok(get("$bucket/large.csv") eq copied($large, 'FORMAT csv, HEADER'), 'the bytes that COPY writes');
+ok($athena->get_bytes("$bucket/large.csv") eq copied($large, 'FORMAT csv, HEADER'), 'the bytes that COPY writes');
 
 # Defaults of SQL
 is($athena->value(q{SELECT athena_calc.copy_to_s3('VALUES (1, 2), (3, NULL)', $1)}, "$bucket/defaults"), 2, 'without format and options');
-is(get("$bucket/defaults"), "1,2\n3,\n", 'csv');
+is($athena->get_bytes("$bucket/defaults"), "1,2\n3,\n", 'csv');
 is($athena->value(q{SELECT athena_calc.copy_to_s3('VALUES (1)', $1, NULL, NULL)}, "$bucket/nulls"), 1, 'NULL for them');
-is(get("$bucket/nulls"), "1\n", 'are the defaults');
+is($athena->get_bytes("$bucket/nulls"), "1\n", 'are the defaults');
 
 # Types
 my %types = (
@@ -158,7 +154,7 @@ for my $format (sort keys %types)
 	copy('SELECT 1 AS n', "$bucket/type/$format.gz", $format);
 	is(($athena->requests('S3.PutObject'))[-1]{headers}{'content-type'}, 'application/gzip', 'compressed');
 	is(($athena->requests('S3.PutObject'))[-1]{headers}{'content-encoding'}, undef, 'which nobody undoes on the way');
-	ok(inflated(get("$bucket/type/$format.gz")) eq get("$bucket/type/$format"), 'it is the same inside');
+	ok(inflated($athena->get_bytes("$bucket/type/$format.gz")) eq $athena->get_bytes("$bucket/type/$format"), 'it is the same inside');
 }
 $athena->clear_log;
 copy('SELECT 1 AS n', "$bucket/type/latin1", 'csv', encoding => 'LATIN1');
@@ -169,24 +165,24 @@ is(($athena->requests('S3.PutObject'))[-1]{headers}{'content-type'}, 'text/csv',
 my $table = q{SELECT id, name, price, made, tags, note FROM item ORDER BY id};
 is(copy($table, "$bucket/items.json", 'json'), 5008, 'JSON Lines');
 my @expected = $athena->column("SELECT to_jsonb(q) FROM ($table) q");
-my @lines = split /\n/, get("$bucket/items.json");
+my @lines = split /\n/, $athena->get_bytes("$bucket/items.json");
 is(scalar @lines, scalar @expected, 'a line for each row');
 is_deeply([ map { decode_json($_) } @lines ], [ map { decode_json(encode('UTF-8', $_)) } @expected ], 'which is its JSON');
-is(get("$bucket/items.json") =~ tr/\r//, 0, 'in lines of \n alone');
+is($athena->get_bytes("$bucket/items.json") =~ tr/\r//, 0, 'in lines of \n alone');
 is(copy('SELECT 1 AS n WHERE false', "$bucket/none.json", 'json'), 0, 'no rows');
-is(get("$bucket/none.json"), '', 'are no lines');
+is($athena->get_bytes("$bucket/none.json"), '', 'are no lines');
 is(sqlstate_of('SELECT 1 AS n', "$bucket/refused.json", 'json', header => \1), '22023', 'it has no header');
 copy('UPDATE item SET price = 0 WHERE id = 1 RETURNING id, price', "$bucket/returning.json", 'json');
-is(get("$bucket/returning.json"), qq({"id":1,"price":0}\n), 'JSON of what a statement returns');
+is($athena->get_bytes("$bucket/returning.json"), qq({"id":1,"price":0}\n), 'JSON of what a statement returns');
 $athena->query('CREATE TABLE moved (n int); CREATE TABLE q (n int); INSERT INTO q VALUES (1), (2)');
 copy('WITH gone AS (DELETE FROM q RETURNING n) INSERT INTO moved SELECT n FROM gone ORDER BY n RETURNING n', "$bucket/moved.json", 'json');
-is(get("$bucket/moved.json"), qq({"n":1}\n{"n":2}\n), 'which may begin with another that changes rows');
+is($athena->get_bytes("$bucket/moved.json"), qq({"n":1}\n{"n":2}\n), 'which may begin with another that changes rows');
 is($athena->value('SELECT count(*) FROM moved') . $athena->value('SELECT count(*) FROM q'), '20', 'both were run');
 copy('WITH RECURSIVE i AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM i WHERE n < 2) INSERT INTO q SELECT n FROM i UNION ALL SELECT n FROM q RETURNING n',
 	"$bucket/recursive.json", 'json');
 copy('WITH q AS (UPDATE moved SET n = -n RETURNING n) DELETE FROM q AS r USING q WHERE r.n = -q.n RETURNING r.n AS r, q.n AS q', "$bucket/named.json", 'json');
-is(get("$bucket/recursive.json"), qq({"n":1}\n{"n":2}\n), 'and names its tables and queries as it likes');
-is(get("$bucket/named.json"), qq({"r":1,"q":-1}\n{"r":2,"q":-2}\n), 'also as we do');
+is($athena->get_bytes("$bucket/recursive.json"), qq({"n":1}\n{"n":2}\n), 'and names its tables and queries as it likes');
+is($athena->get_bytes("$bucket/named.json"), qq({"r":1,"q":-1}\n{"r":2,"q":-2}\n), 'also as we do');
 
 # 3. Folders
 
@@ -195,7 +191,7 @@ sub objects
 {
 	my ($folder, $inflate) = @_;
 
-	return map { $inflate ? inflated(get($_)) : get($_) } listed("$bucket/$folder");
+	return map { $inflate ? inflated($athena->get_bytes($_)) : $athena->get_bytes($_) } $athena->list_uris("$bucket/$folder");
 }
 
 my $rows = 'SELECT id, name, price FROM item ORDER BY id';
@@ -206,7 +202,7 @@ for my $size (1000, '10kB', '1MB')
 
 	is(copy($rows, "$bucket/$folder", 'csv', header => \1, max_object_size => $size), 5008, "a folder of objects of $size");
 	my @objects = objects($folder);
-	is_deeply([ listed("$bucket/$folder") ], [ map { sprintf "$bucket/${folder}part-%05d.csv", $_ } 0 .. $#objects ], 'their names');
+	is_deeply([ $athena->list_uris("$bucket/$folder") ], [ map { sprintf "$bucket/${folder}part-%05d.csv", $_ } 0 .. $#objects ], 'their names');
 	is((grep { length > $bytes } @objects), 0, 'none is larger');
 	cmp_ok(scalar @objects, '<=', 2 + length(copied($rows, 'FORMAT csv, HEADER')) / ($bytes - 100), 'nor are they more than need be');
 	is((grep { !/\Aid,name,price\n(?s:.+)\n\z/ } @objects), 0, 'each has the header, and ends with a row');
@@ -214,7 +210,7 @@ for my $size (1000, '10kB', '1MB')
 }
 copy($rows, "$bucket/folder/plain/", 'text', max_object_size => '10kB');
 ok(join('', objects('folder/plain/')) eq copied($rows, 'FORMAT text'), 'text');
-like((listed("$bucket/folder/plain/"))[0], qr/part-00000\.txt$/, 'is called .txt');
+like(($athena->list_uris("$bucket/folder/plain/"))[0], qr/part-00000\.txt$/, 'is called .txt');
 copy($rows, "$bucket/folder/binary/", 'binary', max_object_size => '10kB');
 my @binary = objects('folder/binary/');
 cmp_ok(scalar @binary, '>', 5, 'binary');
@@ -234,10 +230,10 @@ copy($rows, "$bucket/folder/json/", 'json', max_object_size => '10kB');
 my @json = objects('folder/json/');
 cmp_ok(scalar @json, '>', 5, 'JSON');
 is((grep { !/\A(?:\{.*\}\n)+\z/ } @json), 0, 'in whole lines');
-like((listed("$bucket/folder/json/"))[0], qr/part-00000\.json$/, 'is called .json');
+like(($athena->list_uris("$bucket/folder/json/"))[0], qr/part-00000\.json$/, 'is called .json');
 my $random = q{SELECT i, md5(i::text) || md5((-i)::text) AS x FROM generate_series(1, 50000) i};
 copy($random, "$bucket/folder/gzip/", 'csv', header => \1, max_object_size => '300kB', compression => 'gzip');
-my @names = listed("$bucket/folder/gzip/");
+my @names = $athena->list_uris("$bucket/folder/gzip/");
 my @gzip  = objects('folder/gzip/', 1);
 is_deeply(\@names, [ map { sprintf "$bucket/folder/gzip/part-%05d.csv.gz", $_ } 0 .. $#gzip ], 'compressed, they are called .csv.gz');
 is((grep { !/\Ai,x\n(?s:.+)\n\z/ } @gzip), 0, 'each has the header, and ends with a row');
@@ -248,7 +244,7 @@ cmp_ok($_, '<', 600_000, 'about as large as was said') for @sizes;
 cmp_ok($_, '>', 150_000, 'and not much smaller') for @sizes[ 0 .. $#sizes - 1 ];
 
 copy('SELECT 1 AS n WHERE false', "$bucket/folder/empty/", 'csv', header => \1);
-is_deeply([ listed("$bucket/folder/empty/") ], ["$bucket/folder/empty/part-00000.csv"], 'no rows: one object');
+is_deeply([ $athena->list_uris("$bucket/folder/empty/") ], ["$bucket/folder/empty/part-00000.csv"], 'no rows: one object');
 is_deeply([ objects('folder/empty/') ], ["n\n"], 'with the header');
 copy(q{SELECT repeat('x', 5000) AS n FROM generate_series(1, 3)}, "$bucket/folder/wide/", 'csv', max_object_size => 1);
 is_deeply([ map { length } objects('folder/wide/') ], [ 5001, 5001, 5001 ], 'a row is never cut');
@@ -266,26 +262,25 @@ my $error = error_of('VALUES (2)', "$bucket/exists", 'csv');
 is($error->{sqlstate}, '42710', 'an object that exists');
 like($error->{message}, qr{\Q$bucket/exists\E}, 'is named');
 like($error->{hint}, qr/overwrite/, 'with what helps');
-is(get("$bucket/exists"), "1\n", 'and stays');
+is($athena->get_bytes("$bucket/exists"), "1\n", 'and stays');
 is(copy('VALUES (2)', "$bucket/exists", 'csv', overwrite => \1), 1, 'unless it is to be replaced');
-is(get("$bucket/exists"), "2\n", 'then it is');
+is($athena->get_bytes("$bucket/exists"), "2\n", 'then it is');
 is(copy('VALUES (2)', "$bucket/exist", 'csv'), 1, 'the beginning of a name is another name');
 
-sub put_text { return $athena->value('SELECT athena_calc.s3_put_object($1, $2::text)', @_) }
-put_text("$bucket/old/", '');
+$athena->put_text("$bucket/old/", '');
 is(copy('VALUES (1)', "$bucket/old/", 'csv'), 1, 'the object that stands for a folder is no object in it');
 $error = error_of('VALUES (2)', "$bucket/old/", 'csv');
 is($error->{sqlstate}, '42710', 'a folder that has objects');
 like($error->{message}, qr{\Q$bucket/old/\E}, 'is named');
 like($error->{detail}, qr/part-00000\.csv/, 'with one of them');
-put_text("$bucket/old/$_", 'old') for 'part-00000.csv', 'part-00001.csv', 'part-00002.csv', 'part-00000-1234.csv', 'part-99999.csv', 'below/object', '_SUCCESS';
-put_text("$bucket/old.csv", 'beside');
+$athena->put_text("$bucket/old/$_", 'old') for 'part-00000.csv', 'part-00001.csv', 'part-00002.csv', 'part-00000-1234.csv', 'part-99999.csv', 'below/object', '_SUCCESS';
+$athena->put_text("$bucket/old.csv", 'beside');
 $athena->clear_log;
 is(copy('SELECT id FROM item', "$bucket/old/", 'csv', overwrite => \1, max_object_size => '20kB'), 5008, 'unless it is to be replaced');
-is_deeply([ listed("$bucket/old/") ], [ "$bucket/old/", "$bucket/old/part-00000.csv", "$bucket/old/part-00001.csv" ], 'then nothing of before is left');
+is_deeply([ $athena->list_uris("$bucket/old/") ], [ "$bucket/old/", "$bucket/old/part-00000.csv", "$bucket/old/part-00001.csv" ], 'then nothing of before is left');
 is(join('', objects('old/')), copied('SELECT id FROM item', 'FORMAT csv'), 'but the rows');
 is((split ' ', written())[-1], 'S3.DeleteObjects', 'the rest is deleted last');
-is_deeply([ listed("$bucket/old.") ], ["$bucket/old.csv"], 'what stands beside the folder stays');
+is_deeply([ $athena->list_uris("$bucket/old.") ], ["$bucket/old.csv"], 'what stands beside the folder stays');
 $athena->clear_log;
 is(error_of('SELECT 1/0 FROM item', "$bucket/old/", 'csv', overwrite => \1)->{sqlstate}, '22012', 'a copy that fails');
 is(join('', objects('old/')), copied('SELECT id FROM item', 'FORMAT csv'), 'leaves what was there');
@@ -296,7 +291,7 @@ $error = error_of('VALUES (7)', "$bucket/old/", 'csv', overwrite => \1);
 $athena->clear_faults;
 is($error->{sqlstate}, '42501', 'what is there may not be deleted');
 like($error->{context}, qr/all rows are written/, 'that is said, for all the rest is done');
-is(get("$bucket/old/part-00000.csv"), "7\n", 'the rows are there');
+is($athena->get_bytes("$bucket/old/part-00000.csv"), "7\n", 'the rows are there');
 
 # Those are seen before the query runs
 $athena->query('CREATE SEQUENCE ran');
@@ -382,7 +377,7 @@ for (1 .. 3)
 }
 is(copy('VALUES (1)', "$bucket/savepoint", 'csv'), 1, 'which is rolled back, and the next one works');
 $athena->query('ROLLBACK');
-is(get("$bucket/savepoint"), "1\n", 'ROLLBACK does not undo it');
+is($athena->get_bytes("$bucket/savepoint"), "1\n", 'ROLLBACK does not undo it');
 $athena->query(q{DO $$ BEGIN
 	FOR i IN 1 .. 20 LOOP
 		BEGIN
@@ -434,7 +429,7 @@ $athena->query(q{CREATE FUNCTION tell(n int) RETURNS int LANGUAGE plpgsql AS $$ 
 	RAISE NOTICE 'notice %', n; RAISE WARNING 'warning % €', n; RETURN n; END $$});
 copy('SELECT tell(i) FROM generate_series(1, 3) i', "$bucket/told", 'csv');
 is_deeply([ $athena->notices ], [ map { ("notice $_", "warning $_ €") } 1 .. 3 ], 'what the query tells comes to the client, in order');
-is(get("$bucket/told"), "1\n2\n3\n", 'and is not in the object');
+is($athena->get_bytes("$bucket/told"), "1\n2\n3\n", 'and is not in the object');
 is(sqlstate_of('SELECT tell(i) / (i - 2) FROM generate_series(1, 3) i', "$bucket/told2", 'binary'), '22012', 'and then an error');
 is_deeply([ $athena->notices ], [ map { ("notice $_", "warning $_ €") } 1 .. 2 ], 'what was told before it');
 is_deeply([ map { $_->{n} } $athena->query(q{SELECT athena_calc.copy_to_s3('SELECT tell(9)', 's3://athena-emulator/told3'); SELECT 5 AS n}) ], [5], 'several statements');
@@ -455,7 +450,7 @@ $athena->node->psql('postgres', qq{
 	SELECT 'end';}, stdout => \$output, stderr => \$stderr);
 is($output, "1\n1\n1,1\n2,1\nend", 'in psql, also within a COPY of its own');
 is(() = $stderr =~ /NOTICE:  notice/g, 4, 'with the notices');
-is(get("$bucket/psql-2"), "3\n", 'and the objects');
+is($athena->get_bytes("$bucket/psql-2"), "3\n", 'and the objects');
 
 # 8. Copies within copies
 
@@ -468,25 +463,25 @@ for my $format (qw(csv binary json))
 
 	copy("SELECT 'outer' AS level, tell(1) AS told, nested('$folder/middle', \$q\$$middle\$q\$, '$format') AS rows", "$folder/outer", $format);
 	is(scalar(my @told = $athena->notices), 6, "$format: a copy in a copy in a copy tells all");
-	is(scalar(my @objects = listed("$bucket/nested/$format/")), 4, 'and writes all');
-	ok(get("$folder/inner-2") eq ($format eq 'json' ? qq({"seven":7}\n) : copied('SELECT 7 AS seven', "FORMAT $format")), 'the innermost');
-	ok(get("$folder/outer") eq ($format eq 'json' ? qq({"level":"outer","told":1,"rows":2}\n) : copied(q{SELECT 'outer', 1, 2::bigint}, "FORMAT $format")), 'the outermost');
+	is(scalar(my @objects = $athena->list_uris("$bucket/nested/$format/")), 4, 'and writes all');
+	ok($athena->get_bytes("$folder/inner-2") eq ($format eq 'json' ? qq({"seven":7}\n) : copied('SELECT 7 AS seven', "FORMAT $format")), 'the innermost');
+	ok($athena->get_bytes("$folder/outer") eq ($format eq 'json' ? qq({"level":"outer","told":1,"rows":2}\n) : copied(q{SELECT 'outer', 1, 2::bigint}, "FORMAT $format")), 'the outermost');
 }
 $athena->clear_log;
 is(sqlstate_of(qq{SELECT i, nested('$bucket/nested/broken/' || i, 'SELECT 1/(2 - ' || i || ')', 'csv') FROM generate_series(1, 3) i}, "$bucket/nested/broken/outer", 'csv'),
 	'22012', 'an inner one fails');
-is_deeply([ listed("$bucket/nested/broken/") ], ["$bucket/nested/broken/1"], 'the outer one is not there');
+is_deeply([ $athena->list_uris("$bucket/nested/broken/") ], ["$bucket/nested/broken/1"], 'the outer one is not there');
 $athena->query(q{CREATE FUNCTION forgive(uri text, query text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN
 	RETURN athena_calc.copy_to_s3(query, uri); EXCEPTION WHEN division_by_zero THEN RETURN SQLERRM; END $$});
 copy(qq{SELECT i, forgive('$bucket/nested/forgiven/' || i, 'SELECT 1/(2 - ' || i || ')') FROM generate_series(1, 3) i}, "$bucket/nested/forgiven/outer", 'csv');
-is(get("$bucket/nested/forgiven/outer"), "1,1\n2,division by zero\n3,1\n", 'an inner one fails and is forgiven');
+is($athena->get_bytes("$bucket/nested/forgiven/outer"), "1,1\n2,division by zero\n3,1\n", 'an inner one fails and is forgiven');
 is($athena->value('SELECT count(athena_calc.copy_to_s3($$SELECT $$ || id, $1 || id)) FROM item WHERE id > 4900', "$bucket/many/"), 100, 'a copy for each row');
-is(get("$bucket/many/4999"), "4999\n", 'has its own');
+is($athena->get_bytes("$bucket/many/4999"), "4999\n", 'has its own');
 
 # 9. Statements that change data
 
 is(copy('INSERT INTO item (id, name) VALUES (9001, $$new$$), (9002, $$newer$$) RETURNING id, name', "$bucket/insert", 'csv'), 2, 'INSERT with RETURNING');
-is(get("$bucket/insert"), "9001,new\n9002,newer\n", 'its rows');
+is($athena->get_bytes("$bucket/insert"), "9001,new\n9002,newer\n", 'its rows');
 is(copy('UPDATE item SET name = upper(name) WHERE id > 9000 RETURNING *', "$bucket/update", 'csv', force_quote => '*'), 2, 'UPDATE with RETURNING');
 is(copy('DELETE FROM item WHERE id > 9000 RETURNING id', "$bucket/delete", 'csv'), 2, 'DELETE with RETURNING');
 my $merge = 'MERGE INTO item USING (VALUES (9005)) v (id) ON item.id = v.id WHEN NOT MATCHED THEN INSERT (id) VALUES (v.id) RETURNING item.id';
@@ -498,7 +493,7 @@ $athena->query('INSERT INTO item (id) VALUES (9003)');
 $athena->query('BEGIN; DELETE FROM item WHERE id = 9003; INSERT INTO item (id) VALUES (9004)');
 copy('SELECT id FROM item WHERE id > 9000', "$bucket/own", 'csv');
 $athena->query('ROLLBACK');
-is(get("$bucket/own"), "9004\n", 'a copy sees what its transaction has changed');
+is($athena->get_bytes("$bucket/own"), "9004\n", 'a copy sees what its transaction has changed');
 $athena->query('DELETE FROM item WHERE id > 9000');
 
 # 10. Rights
@@ -523,7 +518,7 @@ is($etl->error('SELECT athena_calc.copy_to_s3($1, $2, $$json$$)', 'TABLE secret'
 is(scalar($athena->requests), 0, 'nothing is asked');
 is($etl->value($call, 'SELECT count(id) FROM item', "$bucket/column"), 1, 'a column that it may read');
 is($etl->value($call, 'TABLE owned', "$bucket/owned"), 1, 'row security');
-is(get("$bucket/owned"), "etl,1\n", 'holds');
+is($athena->get_bytes("$bucket/owned"), "etl,1\n", 'holds');
 is($etl->value('SELECT lent($1)', "$bucket/lent"), 1, 'the rights of a function with SECURITY DEFINER');
 $etl->query('SET row_security = off');
 is($etl->error($call, 'TABLE owned', "$bucket/owned2")->{sqlstate}, '42501', 'row_security = off');
@@ -561,7 +556,7 @@ for my $client (qw(UTF8 LATIN1 SQL_ASCII))
 		if (defined $bytes)
 		{
 			$latin1->query("SELECT athena_calc.copy_to_s3(word(), '$uri', '$format', '$options')");
-			is(get($uri), $bytes, "LATIN1 to a client with $client: $format $options");
+			is($athena->get_bytes($uri), $bytes, "LATIN1 to a client with $client: $format $options");
 		}
 		else
 		{
@@ -570,13 +565,13 @@ for my $client (qw(UTF8 LATIN1 SQL_ASCII))
 	}
 	my $uri = "$bucket/encoding/" . $number++;
 	$latin1->query("SELECT athena_calc.copy_to_s3(word(), '$uri', 'binary')");
-	like(get($uri), qr/\Q@{[ encode('UTF-8', 'größe £') ]}\E/, 'binary is in UTF-8, too');
+	like($athena->get_bytes($uri), qr/\Q@{[ encode('UTF-8', 'größe £') ]}\E/, 'binary is in UTF-8, too');
 	is($latin1->value('SHOW client_encoding'), $client, 'the client has its own again');
 }
 $latin1->close;
 $athena->query('SET client_encoding = LATIN1');
 $athena->query("SELECT athena_calc.copy_to_s3('SELECT chr(8364), chr(128512)', '$bucket/euro')");
-is(get("$bucket/euro"), encode('UTF-8', "€,😀\n"), 'what the client could not show');
+is($athena->get_bytes("$bucket/euro"), encode('UTF-8', "€,😀\n"), 'what the client could not show');
 is(error_of('SELECT chr(8364)', "$bucket/euro1", 'csv', encoding => 'LATIN1')->{sqlstate}, '22P05', 'what the encoding lacks');
 $athena->query('RESET client_encoding');
 
@@ -631,10 +626,10 @@ $athena->wait_until(sub { $subscriber->value('SELECT count(*) FROM outcome') == 
 my @outcomes = $subscriber->query('SELECT * FROM outcome ORDER BY n');
 like($outcomes[0]{backend}, qr/logical replication/, 'a worker without a client');
 is($outcomes[0]{rows}, 3, 'copies');
-is(get("$bucket/worker/1"), "1,1,1\n2,2,1\n3,3,1\n", 'the rows');
+is($athena->get_bytes("$bucket/worker/1"), "1,1,1\n2,2,1\n3,3,1\n", 'the rows');
 is($outcomes[1]{failure}, 'division by zero', 'and fails');
 is($outcomes[2]{rows}, 3, 'and copies again');
-like(get("$bucket/worker/3"), qr/\APGCOPY/, 'in binary');
+like($athena->get_bytes("$bucket/worker/3"), qr/\APGCOPY/, 'in binary');
 $athena->query('INSERT INTO event VALUES (4)');
 $athena->wait_until(sub { PostgreSQL::Test::Utils::slurp_file($athena->node->logfile) =~ /invalid input syntax for type integer: "x"/ }, 'the worker has failed');
 $subscriber->query($_) for 'ALTER TABLE event DISABLE TRIGGER copy_event', 'ALTER SUBSCRIPTION events DISABLE';

@@ -136,9 +136,11 @@ $athena->fault(operation => 'S3.GetObject', status => 200, body => lines(1, 200_
 all_loaded($big, 200_000, 'cut, and sent from the beginning again');
 $athena->fault(operation => 'S3.GetObject', cut_body => 100);
 $athena->fault(operation => 'S3.GetObject', status => 200, body => lines(1, 30), headers => { 'Content-Type' => 'text/csv' });
+$main->query(q{SET athena_calc.request_timeout = '30s'});
 $since = time;
 all_loaded($tiny, 30, 'so is a small one, all of which comes at once');
 cmp_ok(time - $since, '<', patient(3), 'and nothing is waited for then');
+$main->query(q{SET athena_calc.request_timeout = '2s'});
 $athena->clear_faults;
 
 # One that sends chunks does not say how long it is.
@@ -217,11 +219,12 @@ $since = time;
 is(load("s3://$bucket/many/")->{sqlstate}, '00000', 'forty small objects, each a tenth of a second away');
 my $took = time - $since;
 is($main->value('SELECT string_agg(id::text, \' \') = $1 FROM loaded', join ' ', 1000 .. 1039), 't', 'in the order of their names');
-cmp_ok($took, '<', patient(2), sprintf('take %.1f s, one after another they would take 4', $took));
 $main->query('SET athena_calc.max_concurrency = 1');
 $since = time;
 is(load("s3://$bucket/many/")->{sqlstate}, '00000', 'with max_concurrency = 1');
-cmp_ok(time - $since, '>', 3.9, 'there is no reading ahead');
+my $one_by_one = time - $since;
+cmp_ok($one_by_one, '>', 3.9, 'there is no reading ahead');
+cmp_ok($took, '<', $one_by_one / 2, sprintf('before, there was: they took %.1f s, not %.1f', $took, $one_by_one));
 $main->query('RESET athena_calc.max_concurrency');
 $athena->clear_faults;
 
@@ -288,24 +291,18 @@ $main->query('CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS $$ BE
 $main->query('CREATE TRIGGER linger AFTER INSERT ON loaded FOR EACH STATEMENT EXECUTE FUNCTION linger()');
 $main->query('SET athena_calc.max_concurrency = 1');
 $athena->fault(operation => 'S3.GetObject', contains => 'part-00002', hang => \1);
-$since = time;
 all_loaded("s3://$bucket/folder/", 5000, 'a request without an answer, after a trigger that took long');
-cmp_ok(time - $since, '<', patient(10), sprintf('is made again after request_timeout (%.1f s)', time - $since));
+my @made = $athena->requests('S3.GetObject');
+my ($unanswered) = grep { $made[$_]{fault} } 0 .. $#made;
+$took = $made[ $unanswered + 1 ]{time} - $made[$unanswered]{time};
+cmp_ok($took, '<', patient(5), sprintf('is made again after request_timeout (%.1f s), and not five seconds later', $took));
 $main->query('RESET athena_calc.max_concurrency');
 $main->query('DROP TRIGGER linger ON loaded');
 $athena->clear_faults;
 
 # 7. Nothing grows
 
-sub high_water
-{
-	my ($db) = @_;
-	open my $status, '<', '/proc/' . $db->pid . '/status' or die;
-
-	return (map { /^VmHWM:\s+(\d+)/ ? $1 : () } <$status>)[0];
-}
-
-sub forget_high_water
+sub forget_peak
 {
 	my ($db) = @_;
 	open my $file, '>', '/proc/' . $db->pid . '/clear_refs' or return 0;
@@ -324,9 +321,9 @@ SKIP:
 	for my $object ([ small => $big ], [ large => $large ])
 	{
 		$db->query('TRUNCATE scratch');
-		skip 'the peak of a process\'s memory cannot be reset here', 2 unless forget_high_water($db);
+		skip 'the peak of a process\'s memory cannot be reset here', 2 unless forget_peak($db);
 		$db->query(copy_sql(), 'scratch', $object->[1]);
-		$grown{ $object->[0] } = high_water($db);
+		$grown{ $object->[0] } = $db->peak_memory_kb;
 	}
 	is($db->value('SELECT count(*) FROM scratch'), 2_000_000, 'ten times as much');
 	cmp_ok($grown{large} - $grown{small}, '<', patient(5 * 1024), "takes as much memory: $grown{small} kB, $grown{large} kB");

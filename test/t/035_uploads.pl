@@ -50,7 +50,7 @@ sub is_copied
 	is($error->{sqlstate}, '00000', $what) or diag($error->{message}, $error->{detail} // '');
 	is(md5_hex($athena->emulator->get_object("$bucket/$key")), md5_of_bytes($count), 'the object is what was written');
 	is_deeply(open_uploads(), [], 'no upload is left');
-	$main->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$bucket/$key");
+	$athena->delete_objects("s3://$bucket/$key");
 	return;
 }
 
@@ -88,7 +88,7 @@ for my $count (10, 200_000)
 	is($error->{sqlstate}, '42710', 'an object that was not there at first is not written over');
 	is($athena->emulator->get_object("$bucket/out/raced"), 'mine', 'it stays as it is');
 	is_deeply(open_uploads(), [], 'no upload is left');
-	$main->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$bucket/out/raced");
+	$athena->delete_objects("s3://$bucket/out/raced");
 }
 # Who may write need not be allowed to look at objects, nor to list them.
 my %unseen   = (operation => 'S3.HeadObject', status => 403, headers => { 'Content-Length' => '0' });
@@ -141,7 +141,7 @@ for my $operation (qw(PutObject CompleteMultipartUpload))
 	is_theirs(copy($count, 'out/theirs'), '58000', 'nor where nobody knows');
 	is(how_many($operation), 1, 'it is not asked again');
 }
-$main->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$bucket/out/theirs");
+$athena->delete_objects("s3://$bucket/out/theirs");
 
 # 2. Parts and answers that are lost
 
@@ -173,7 +173,7 @@ for my $may_list (1, 0)
 	is($error->{sqlstate}, '42710', 'one that nobody may look at is taken for another');
 	like($error->{detail} // '', qr{object "s3://$bucket/out/hidden": may have been written}, 'but may be this one');
 	$athena->clear_faults;
-	$main->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$bucket/out/hidden");
+	$athena->delete_objects("s3://$bucket/out/hidden");
 }
 $athena->fault(operation => 'S3.CompleteMultipartUpload', error => 'InternalError', status => 200);
 is_copied(copy(200_000, 'out/internal'), 200_000, 'out/internal', 'an error that comes as a success is tried again');
@@ -219,7 +219,7 @@ is(how_many('CompleteMultipartUpload'), 4, 'all visible at the end');
 my @order = grep { /^(UploadPart|CompleteMultipartUpload)$/ } operations();
 is_deeply([ grep { $_ eq 'CompleteMultipartUpload' } @order[ -4 .. -1 ] ], [ ('CompleteMultipartUpload') x 4 ], 'after all parts');
 is(md5_hex(map { $athena->emulator->get_object("$bucket/folder/part-0000$_.csv") } 0 .. 3), md5_of_bytes(300_000), 'with all rows in order');
-$main->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$bucket/folder/");
+$athena->delete_objects("s3://$bucket/folder/");
 
 $athena->fault(operation => 'S3.CompleteMultipartUpload', error => 'AccessDenied', status => 403, skip => 2, times => undef);
 is_not_copied(copy(300_000, 'folder/', $folder), 'folder/', '42501', 'of which the third is refused');
@@ -232,10 +232,10 @@ $athena->emulator->put_object("$bucket/folder/part-00001.csv", 'old');
 $athena->fault(operation => 'S3.CompleteMultipartUpload', contains => 'part-00002', error => 'AccessDenied', status => 403, times => undef);
 my $refused = copy(300_000, 'folder/', '{"max_object_size": "9MB", "overwrite": true}');
 is($refused->{sqlstate}, '42501', 'overwritten, and the third is refused');
-is(join(' ', $main->column('SELECT uri FROM athena_calc.s3_list_objects($1)', "s3://$bucket/folder/")), "s3://$bucket/folder/part-00001.csv", 'no new object is there');
+is(join(' ', $athena->list_uris("s3://$bucket/folder/")), "s3://$bucket/folder/part-00001.csv", 'no new object is there');
 is($refused->{detail} =~ s/^(?!object).*\n//mgr, qq(object "s3://$bucket/folder/part-00001.csv": has been written), 'the one that was replaced is told of');
 is_deeply(open_uploads(), [], 'no upload is left');
-$main->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$bucket/folder/");
+$athena->delete_objects("s3://$bucket/folder/");
 $athena->clear_faults;
 
 # One that is canceled while others are complete already.
@@ -305,7 +305,7 @@ for my $operation (qw(PutObject CompleteMultipartUpload))
 		if ($overwrite eq 'true')
 		{
 			like($error->{detail} // '', qr{object "s3://$bucket/early/done": may have been written}, 'what may have been written over is told');
-			$main->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$bucket/early/done");
+			$athena->delete_objects("s3://$bucket/early/done");
 			next;
 		}
 		is($error->{detail}, undef, 'there is nothing to tell of');
@@ -345,7 +345,7 @@ for my $looks (1, undef)
 		like($error->{detail} // '', qr{early/theirs": may have been written}, 'where nobody may look, that is told');
 	}
 	is($athena->emulator->get_object("$bucket/early/theirs"), 'theirs', 'it stays');
-	$main->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$bucket/early/theirs");
+	$athena->delete_objects("s3://$bucket/early/theirs");
 }
 
 # It may be as long as this one, or the same: another copy may have written it.
@@ -354,7 +354,7 @@ for my $kind ('of the same length', 'of the same length, with a checksum', 'the 
 	my $mine = $main->value(q{SELECT string_agg(line || E'\n', '') FROM (} . rows(10) . ') AS r (line)');
 	my $theirs = $kind eq 'the same' ? $mine : 'x' x length $mine;
 
-	if ($kind =~ /checksum/) { $main->value('SELECT athena_calc.s3_put_object($1, $2::text)', "s3://$bucket/early/same", $theirs) }
+	if ($kind =~ /checksum/) { $athena->put_text("s3://$bucket/early/same", $theirs) }
 	else { $athena->emulator->put_object("$bucket/early/same", $theirs) }
 	my $error = cancel_unanswered('early/same', 1);
 	is($error->{sqlstate}, '57014', "canceled while an object has the name that is $kind");
@@ -362,11 +362,11 @@ for my $kind ('of the same length', 'of the same length, with a checksum', 'the 
 	is($athena->emulator->get_object("$bucket/early/same"), $theirs, 'it stays');
 
 	# That of another copy is known.
-	$main->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$bucket/early/same");
+	$athena->delete_objects("s3://$bucket/early/same");
 	$main->query(copy_sql(), rows(10), "s3://$bucket/early/same");
 	is(cancel_unanswered('early/same', 1)->{detail}, undef, "another copy's is seen to be that");
 	is($athena->emulator->get_object("$bucket/early/same"), $mine, 'it stays');
-	$main->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$bucket/early/same");
+	$athena->delete_objects("s3://$bucket/early/same");
 }
 
 # Of many objects a few are named. (That they are taken back all the same is for the tests that follow.)
@@ -449,7 +449,7 @@ for my $last ("'end'", '(1 / (200000 - i))::text')
 	is($error->{sqlstate}, $last eq "'end'" ? '00000' : '22012', 'a query that sends what comes after it elsewhere');
 	is($error->{detail}, undef, 'there is nothing to tell of');
 	is_deeply([ grep { /settings/ } @{ open_uploads() } ], [], 'no upload is left');
-	$main->value('SELECT athena_calc.s3_delete_objects($1)', "s3://$bucket/early/settings");
+	$athena->delete_objects("s3://$bucket/early/settings");
 }
 
 # An error that is caught
@@ -466,21 +466,16 @@ is($main->error(copy_sql(), "SELECT $row, CASE WHEN i % 100000 = 0 THEN pg_sleep
 	'00000', 'a query that is slower than request_timeout');
 is(how_many('UploadPart'), 4, 'costs no other request');
 $athena->clear_log;
-$athena->fault(operation => 'S3.UploadPart', delay => 5);
-is($main->error(copy_sql(), "SELECT $row, CASE WHEN i BETWEEN 84000 AND 84009 THEN pg_sleep(0.1) WHEN i = 90000 THEN pg_sleep(3) END FROM generate_series(1, 100000) i",
+# Of the ten seconds, eight are the query's; the other two are less than request_timeout, by far.
+$main->query(q{SET athena_calc.request_timeout = '6s'});
+$athena->fault(operation => 'S3.UploadPart', delay => 10);
+is($main->error(copy_sql(), "SELECT $row, CASE WHEN i BETWEEN 84000 AND 84009 THEN pg_sleep(0.1) WHEN i = 90000 THEN pg_sleep(7) END FROM generate_series(1, 100000) i",
 		"s3://$bucket/slow/answer")->{sqlstate}, '00000', 'nor one during which S3 has not answered');
 is(how_many('UploadPart'), 2, 'which costs none either');
+$main->query(q{SET athena_calc.request_timeout = '2s'});
 $athena->clear_faults;
 
 # 6. Nothing grows
-
-sub high_water
-{
-	my ($db) = @_;
-	open my $status, '<', '/proc/' . $db->pid . '/status' or die;
-
-	return (map { /^VmHWM:\s+(\d+)/ ? $1 : () } <$status>)[0];
-}
 
 my %grown;
 for my $count (500_000, 2_000_000)
@@ -488,7 +483,7 @@ for my $count (500_000, 2_000_000)
 	my $db = $athena->connect;
 
 	is($db->value(copy_sql(), rows($count), "s3://$bucket/memory/$count"), $count, "$count rows");
-	$grown{$count} = high_water($db);
+	$grown{$count} = $db->peak_memory_kb;
 }
 # The faster S3 is, the fewer parts are in memory: from one to four of 8 MB.
 cmp_ok($grown{2_000_000} - $grown{500_000}, '<', patient(30 * 1024), "200 MB take as much memory as 50: $grown{2_000_000} kB, $grown{500_000} kB");

@@ -13,7 +13,6 @@ use JSON::PP;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(sleep time);
 
 my $root  = abs_path(dirname(__FILE__) . '/../..');
 my @pages = (qw(README.md SECURITY.md CONTRIBUTING.md CHANGELOG.md),
@@ -195,9 +194,7 @@ for my $page (@pages)
 SKIP:
 {
 	skip 'pg_cron is not installed', 3 unless $has_cron;
-	my $readme   = $athena->connect(dbname => 'readme');
-	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
-	my $finished = 0;
+	my $readme = $athena->connect(dbname => 'readme');
 
 	is($readme->value(q{SELECT string_agg(jobname || ' ' || schedule, ', ' ORDER BY jobname) FROM cron.job}),
 		'nightly 0 2 * * *, squares */10 * * * *', 'pg_cron has the jobs');
@@ -205,18 +202,18 @@ SKIP:
 	$readme->query(q{SELECT cron.schedule(jobname, '* * * * *', command) FROM cron.job});
 	$readme->query(q{SELECT cron.schedule('fails', '* * * * *',
 		$$SELECT athena_calc.run_calculation('int("forty-two")', session_name => 'etl')$$)});
-	until ($finished == 3 || time > $deadline)
-	{
-		sleep 0.5;
-		$finished = $readme->value(q{SELECT count(DISTINCT jobid) FROM cron.job_run_details WHERE status IN ('succeeded', 'failed')});
-	}
+	my $runs = sub { return $readme->column(q{SELECT concat_ws(' ', command, status, return_message) FROM cron.job_run_details}) };
+	$athena->wait_until(
+		sub { $readme->value(q{SELECT count(DISTINCT jobid) FROM cron.job_run_details WHERE status IN ('succeeded', 'failed')}) == 3 },
+		sub { join "\n", 'the three jobs had ended', $runs->() },
+		180);
 	is_deeply(
 		[ map { without_ids($_) =~ s/\n.*//sr =~ s/ +/ /gr } $readme->column(q{
 			SELECT DISTINCT concat_ws(' ', jobname, status, CASE status WHEN 'failed' THEN return_message END)
 			FROM cron.job_run_details JOIN cron.job USING (jobid) WHERE status IN ('succeeded', 'failed') ORDER BY 1}) ],
 		[ q{fails failed ERROR: calculation failed: ValueError: invalid literal for int() with base 10: 'forty-two'},
 			'nightly succeeded', 'squares succeeded' ], 'which run, and tell why they fail')
-	  || diag(join "\n", $readme->column(q{SELECT concat_ws(' ', command, status, return_message) FROM cron.job_run_details}));
+	  || diag(join "\n", $runs->());
 	is($readme->value('SELECT sum(square) FROM square'), 285, 'and bring their rows');
 	$readme->query('SELECT cron.unschedule(jobid) FROM cron.job');
 	$readme->close;

@@ -275,20 +275,23 @@ sub notices
 	return map { $_->{message} } @{ $_[0]{notices} };
 }
 
-=item $db->pid, $db->memory_kb, $db->cpu_seconds, $db->descriptors
+=item $db->pid, $db->memory_kb, $db->peak_memory_kb, $db->cpu_seconds, $db->descriptors
 
-The backend's process, the memory that it has in RAM, in kB, the CPU time that it has had, and the number of its open
-descriptors (from /proc).
+The backend's process, the memory that it has in RAM and the most that it has had there, in kB, the CPU time that it has had, and
+the number of its open descriptors (from /proc).
 
 =cut
 
 sub pid { return $_[0]{pid} }
 
-sub memory_kb
-{
-	my ($self) = @_;
+sub memory_kb      { return $_[0]->_status_kb('VmRSS') }
+sub peak_memory_kb { return $_[0]->_status_kb('VmHWM') }
 
-	return PostgreSQL::Test::Utils::slurp_file("/proc/$self->{pid}/status") =~ /^VmRSS:\s+(\d+) kB/m ? $1 : undef;
+sub _status_kb
+{
+	my ($self, $key) = @_;
+
+	return PostgreSQL::Test::Utils::slurp_file("/proc/$self->{pid}/status") =~ /^$key:\s+(\d+) kB/m ? $1 : undef;
 }
 
 sub cpu_seconds

@@ -158,9 +158,9 @@ sub requests
 	return @requests;
 }
 
-=item $emulator->force_session($session_id, $state, $reason), $emulator->reset
+=item $emulator->force_session($session_id, $state, $reason)
 
-A session's end, as if it had happened to it; everything as at the start.
+A session's end, as if it had happened to it.
 
 =cut
 
@@ -170,8 +170,6 @@ sub force_session
 
 	return $self->_control('POST', 'session', { session_id => $session, state => $state, reason => $reason });
 }
-
-sub reset { return $_[0]->_control('POST', 'reset') }
 
 =item $emulator->work_group($name, %changes)
 

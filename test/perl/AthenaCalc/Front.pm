@@ -24,11 +24,11 @@ by HTTP/1.1. Further directives are those of nginx's http block. http2 => 0 leav
 use strict;
 use warnings;
 
+use AthenaCalc::Test ();
 use Carp;
 use IO::Socket::INET;
 use IPC::Run ();
 use PostgreSQL::Test::Utils ();
-use Time::HiRes qw(sleep);
 
 # Errors are told of the test's own lines.
 our @CARP_NOT = ('AthenaCalc::Test');
@@ -95,7 +95,7 @@ http {
 }
 END
 	$self->_nginx;
-	$self->_wait_until(sub { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->{port}) }, 'it listened');
+	AthenaCalc::Test->wait_until(sub { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->{port}) }, 'nginx listened');
 	return $self;
 }
 
@@ -124,12 +124,12 @@ sub requests
 	my @lines;
 
 	# It writes down what it has answered already.
-	$self->_wait_until(
+	AthenaCalc::Test->wait_until(
 		sub {
 			@lines = split /\n/, PostgreSQL::Test::Utils::slurp_file("$self->{directory}/access.log");
 			return @lines >= $count;
 		},
-		"$count requests are in its log");
+		"$count requests were in the log of nginx");
 	return map { { version => $_->[0], connection => $_->[1] } } map { [split] } @lines;
 }
 
@@ -153,18 +153,6 @@ sub break_connections
 		kill 'KILL', $worker;
 	}
 	return;
-}
-
-sub _wait_until
-{
-	my ($self, $look, $what) = @_;
-
-	for (1 .. 3000)
-	{
-		return if $look->();
-		sleep 0.01;
-	}
-	croak "it took too long until $what";
 }
 
 # What a command says.

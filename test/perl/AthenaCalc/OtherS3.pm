@@ -36,11 +36,15 @@ use warnings;
 
 use AthenaCalc::Child;
 use AthenaCalc::Client;
+use AthenaCalc::Test ();
 use Carp;
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use IPC::Run ();
 use PostgreSQL::Test::Utils ();
+
+# Errors are told of the test's own lines.
+our @CARP_NOT = ('AthenaCalc::Test');
 
 use constant {
 	ACCESS_KEY => 'test:tester',
@@ -113,8 +117,8 @@ sub new
 	($self->{url}) = $self->{child}->listens;
 	my ($netloc) = $self->{url} =~ m{//(.+)};
 	$self->{client} = AthenaCalc::Client->new($netloc, ACCESS_KEY, SECRET_KEY);
-	# It may listen for some time before it serves.
-	$self->request('GET', '/');
+	# It may listen for some time before it serves, on a busy machine for longer than a request is waited for.
+	AthenaCalc::Test->wait_until(sub { eval { $self->request('GET', '/'); 1 } }, sub { "$name served: $@" }, 180);
 	return $self;
 }
 

@@ -22,12 +22,15 @@ with the test, however that ends.
 use strict;
 use warnings;
 
+use AthenaCalc::Test ();
 use Carp;
 use IO::Socket::UNIX;
 use IPC::Open3;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
-use Time::HiRes qw(sleep time);
+
+# Errors are told of the test's own lines.
+our @CARP_NOT = ('AthenaCalc::Test');
 
 # It is where a user without more rights need not look.
 my ($PROGRAM) = grep { -x } map { "$_/pgbouncer" } split(/:/, $ENV{PATH}), '/usr/sbin';
@@ -77,12 +80,7 @@ sub new
 	# It shall end with the test, also with one that is killed.
 	$self->{pid} = open3('<&' . fileno($nothing), '>&' . fileno($output), undef,
 		'setpriv', '--pdeathsig', 'TERM', $PROGRAM, "$self->{host}/pgbouncer.ini");
-	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
-	until (IO::Socket::UNIX->new(Peer => "$self->{host}/.s.PGSQL.$self->{port}"))
-	{
-		croak "the pooler did not start; see $log" if time > $deadline;
-		sleep 0.01;
-	}
+	AthenaCalc::Test->wait_until(sub { IO::Socket::UNIX->new(Peer => "$self->{host}/.s.PGSQL.$self->{port}") }, "the pooler listened; see $log");
 	return $self;
 }
 

@@ -268,6 +268,64 @@ sub column      { my $self = shift; return $self->session_backend->column(@_) }
 sub notices     { my $self = shift; return $self->session_backend->notices }
 sub query_error { my $self = shift; return $self->session_backend->error(@_) }
 
+=item $athena->put_text($uri, $text), $athena->put_bytes($uri, $bytes), $athena->get_bytes($uri), $athena->delete_objects($uri)
+
+s3_put_object, s3_get_object and s3_delete_objects, with what they return.
+
+=item $athena->list_uris($uri, $max_results)
+
+The URIs that s3_list_objects gives.
+
+=item $athena->call_error($call, @parameters), $athena->call_sqlstate($call, @parameters)
+
+What a call of one of our functions fails with, as query_error() has it: call_error('s3_get_object($1)', $uri); its SQLSTATE alone.
+
+=cut
+
+sub put_text
+{
+	my ($self, $uri, $text) = @_;
+
+	return $self->value('SELECT athena_calc.s3_put_object($1, $2::text)', $uri, $text);
+}
+
+sub put_bytes
+{
+	my ($self, $uri, $bytes) = @_;
+
+	return $self->value('SELECT athena_calc.s3_put_object($1, $2::bytea)', $uri, '\\x' . unpack 'H*', $bytes);
+}
+
+sub get_bytes
+{
+	my ($self, $uri) = @_;
+
+	return pack 'H*', substr $self->value('SELECT athena_calc.s3_get_object($1)', $uri), 2;
+}
+
+sub delete_objects
+{
+	my ($self, $uri) = @_;
+
+	return $self->value('SELECT athena_calc.s3_delete_objects($1)', $uri);
+}
+
+sub list_uris
+{
+	my ($self, $uri, $max_results) = @_;
+
+	return $self->column('SELECT uri FROM athena_calc.s3_list_objects($1, $2)', $uri, $max_results);
+}
+
+sub call_error
+{
+	my ($self, $call, @parameters) = @_;
+
+	return $self->query_error("SELECT * FROM athena_calc.$call", @parameters);
+}
+
+sub call_sqlstate { my $self = shift; return $self->call_error(@_)->{sqlstate} }
+
 =item $athena->fault, faults, clear_faults, requests, request_log, clear_log, emulator_settings
 
 As fault, faults, clear_faults, requests, log, clear_log and settings in AthenaCalc::Emulator.
@@ -331,9 +389,10 @@ sub wait_for_session
 	return $self->_look('get_session_status', $session, @states);
 }
 
-=item $athena->wait_until($look, $what)
+=item $athena->wait_until($look, $what, $seconds), AthenaCalc::Test->wait_until(...)
 
-Calls a function until it gives something true. Dies, naming what was waited for, when it has not after 30 seconds (or as patient() has it).
+Calls a function until it gives something true. Dies, naming what was waited for, when it has not after patient(30) seconds, or
+patient($seconds). What was waited for is a text, or a function that gives it, for what is known then only.
 
 =item $athena->wait_for_requests($operation, $count)
 
@@ -370,13 +429,16 @@ sub wait_for_requests
 
 sub wait_until
 {
-	my ($self, $look, $what) = @_;
-	my $deadline = time + patient(WAIT_SECONDS);
+	my ($class, $look, $what, $seconds) = @_;
+	my $begun = time;
 
 	until ($look->())
 	{
-		croak "it took too long until $what" if time > $deadline;
-		sleep 0.005;
+		my $waited = time - $begun;
+
+		croak 'it took too long until ' . (ref $what ? $what->() : $what) if $waited > patient($seconds // WAIT_SECONDS);
+		# What takes a minute is not looked at, and logged, ten thousand times.
+		sleep 0.005 + $waited / 200;
 	}
 	return;
 }
