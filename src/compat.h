@@ -128,6 +128,9 @@ named_wait_event(const char *name)
 /* Whether a conflict with recovery that was told once more stays pending when the transaction in the way has ended. */
 #define RECOVERY_CONFLICT_STAYS (PG_VERSION_NUM < 160000)
 
+/* Whether COPY compares the names in the first row with the columns'. */
+#define COPY_HEADER_CAN_MATCH (PG_VERSION_NUM >= 150000)
+
 /* Memory for what a check hook hands to its assign hook; NULL when there is none. PostgreSQL frees it. */
 static inline void *
 allocate_setting_extra(size_t size)

@@ -151,9 +151,8 @@ find_result(ResultReading *reading, const char *location)
 	ErrorData *error;
 	S3Uri folder = reading->uri;
 	OnlyObject only = {&folder, NULL, false};
-	size_t length = strlen(folder.key);
 
-	if (length > 0 && folder.key[length - 1] != '/')
+	if (folder.key[0] != '\0' && !s3_key_ends_with(folder.key, "/"))
 	{
 		if (catch_error(read_result, reading, &error))
 			return;

@@ -127,9 +127,8 @@ check_library(void *argument)
 }
 
 static void
-check_secrets(void *unused)
+check_secrets(void)
 {
-	(void) unused;
 	for (int i = 0; i < AWS_OPTION_COUNT; i++)
 	{
 		if (aws_options[i].flags & AWS_OPTION_SECRET)
@@ -140,7 +139,7 @@ check_secrets(void *unused)
 static void
 check_preload(void *argument)
 {
-	check_secrets(NULL);
+	check_secrets();
 	say(argument, RIGHT,
 		settings_are_preloaded()
 			? "the library is in shared_preload_libraries"

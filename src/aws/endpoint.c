@@ -51,17 +51,6 @@ static const Partition partitions[] = {
 /* clang-format on */
 
 /*
- * The regions that STS's global endpoint is for; the others have their own in any case.
- * https://docs.aws.amazon.com/sdkref/latest/guide/feature-sts-regionalized-endpoints.html
- */
-static const char *const sts_global_regions[] = {
-	"ap-northeast-1", "ap-south-1",   "ap-southeast-1", "ap-southeast-2",
-	"ca-central-1",   "eu-central-1", "eu-north-1",     "eu-west-1",
-	"eu-west-2",      "eu-west-3",    "sa-east-1",      "us-east-1",
-	"us-east-2",      "us-west-1",    "us-west-2",      NULL,
-};
-
-/*
  * What a service does otherwise than the rest.
  * https://docs.aws.amazon.com/general/latest/gr/athena.html
  * https://docs.aws.amazon.com/general/latest/gr/sts.html
@@ -70,20 +59,16 @@ static const char *const sts_global_regions[] = {
 typedef struct Service
 {
 	const char *name;
-	const char *dual_stack_label;      /* before the region, where no suffix says dual-stack */
-	const char *without_fips;          /* the partition where it has no FIPS */
-	const char *plain_fips;            /* the partition where FIPS has the plain name */
-	bool has_global_host;              /* one without a region, for aws-global */
-	const char *const *global_regions; /* those that use_global sends there */
-	bool needs_region;                 /* at a custom URL too, and a true one in names */
+	const char *dual_stack_label; /* before the region, where no suffix says dual-stack */
+	const char *without_fips;     /* the partition where it has no FIPS */
+	const char *plain_fips;       /* the partition where FIPS has the plain name */
+	bool has_global_host;         /* one without a region, for aws-global */
+	bool needs_region;            /* at a custom URL too, and a true one in names */
 } Service;
 
 static const Service services[] = {
 	{.name = "athena"},
-	{.name = "sts",
-	 .plain_fips = "aws-us-gov",
-	 .has_global_host = true,
-	 .global_regions = sts_global_regions},
+	{.name = "sts", .plain_fips = "aws-us-gov", .has_global_host = true},
 	{.name = "s3",
 	 .dual_stack_label = "dualstack.",
 	 .without_fips = "aws-cn",
@@ -318,15 +303,8 @@ is_partition(const Partition *partition, const char *name)
 static bool
 uses_global_host(const Service *service, const AwsEndpointQuery *query)
 {
-	const char *const *region = query->use_global ? service->global_regions : NULL;
-
-	if (query->use_fips || query->use_dualstack)
-		return false;
-	if (service->has_global_host && strcmp(query->region, GLOBAL_REGION) == 0)
-		return true;
-	while (region != NULL && *region != NULL && strcmp(query->region, *region) != 0)
-		region++;
-	return region != NULL && *region != NULL;
+	return service->has_global_host && !query->use_fips && !query->use_dualstack &&
+		   strcmp(query->region, GLOBAL_REGION) == 0;
 }
 
 /* Why there is no such endpoint; NULL where there is one, if the URL is one. */

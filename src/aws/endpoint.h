@@ -36,7 +36,6 @@ typedef struct AwsEndpointQuery
 	const char *url;     /* an endpoint of the administrator's choice; NULL or "" for AWS's own */
 	bool use_fips;
 	bool use_dualstack;
-	bool use_global; /* STS's endpoint of old, sts.amazonaws.com; nothing to the other services */
 } AwsEndpointQuery;
 
 /*

@@ -55,12 +55,6 @@ source_be_hasty(bool hasty)
 	is_hasty = hasty;
 }
 
-int
-source_timeout(int timeout)
-{
-	return http_time_left(is_hasty ? Min(timeout, HASTY_TIMEOUT_MS) : timeout);
-}
-
 bool
 source_call(AwsCall *call, SourceReader read, void *context)
 {
@@ -69,7 +63,8 @@ source_call(AwsCall *call, SourceReader read, void *context)
 	if (is_hasty)
 	{
 		call->max_attempts = 1;
-		call->timeout = source_timeout(call->timeout > 0 ? call->timeout : setting_request_timeout);
+		call->timeout = http_time_left(
+			Min(call->timeout > 0 ? call->timeout : setting_request_timeout, HASTY_TIMEOUT_MS));
 	}
 	aws_call_send(&call, 1, read_answer, &reading);
 	if (!reading.answered)

@@ -75,9 +75,6 @@ typedef bool (*SourceReader)(const char *body, size_t length, void *context, con
  */
 extern void source_be_hasty(bool hasty);
 
-/* How long something may take that may take so many milliseconds at other times. */
-extern int source_timeout(int timeout);
-
 /* Makes one call. False with call->error set, also for an answer that `read` does not take. */
 extern bool source_call(AwsCall *call, SourceReader read, void *context);
 

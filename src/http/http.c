@@ -537,11 +537,11 @@ http_time_left(int timeout)
 }
 
 /*
- * One cancel may come as two signals: PostgreSQL sends it to the backend and to its process group. A conflict with recovery comes
+ * Whether somebody has lost patience with what is said in a hurry. One cancel may come as two signals: PostgreSQL sends it to the backend and to its process group. A conflict with recovery comes
  * again and again until the transaction has ended. What ends the backend is no reason to say less.
  */
-bool
-http_hurry_is_over(void)
+static bool
+hurry_is_over(void)
 {
 	if (!hurried)
 		return false;
@@ -553,7 +553,7 @@ http_hurry_is_over(void)
 bool
 http_is_given_up(void)
 {
-	return (deadline != 0 && http_now() >= deadline) || http_hurry_is_over();
+	return (deadline != 0 && http_now() >= deadline) || hurry_is_over();
 }
 
 /* When there is something to do whatever the sockets do; -1 for never. */

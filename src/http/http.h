@@ -140,9 +140,6 @@ extern void http_hurry(int64 until, bool after_cancel);
 /* How many milliseconds are left for something of `timeout` milliseconds; at least 1. */
 extern int http_time_left(int timeout);
 
-/* Whether somebody has lost patience with what is said in a hurry. */
-extern bool http_hurry_is_over(void);
-
 /* Whether runs have no time left. An open run is its caller's to end then. */
 extern bool http_is_given_up(void);
 

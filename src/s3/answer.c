@@ -29,6 +29,14 @@ const AwsService s3_service = {
 	.quota = &quota,
 };
 
+void
+s3_answer_ignore(AwsError *error, const HttpResponse *response, void *context)
+{
+	(void) error;
+	(void) response;
+	(void) context;
+}
+
 bool
 s3_answer_read(AwsError *error, const HttpResponse *response, XmlWanted *wanted, int count)
 {

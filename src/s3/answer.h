@@ -20,6 +20,9 @@ extern const AwsService s3_service;
 extern bool s3_answer_read(AwsError *error, const HttpResponse *response, XmlWanted *wanted,
 						   int count);
 
+/* An S3Answer (request.h) of which nothing is wanted. */
+extern void s3_answer_ignore(AwsError *error, const HttpResponse *response, void *context);
+
 /* What asks S3 for the checksum of an object that is read. https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html */
 extern const HttpHeader s3_checksum_wanted;
 

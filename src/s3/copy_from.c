@@ -298,7 +298,6 @@ athena_calc_copy_from_s3(PG_FUNCTION_ARGS)
 	CopyFromS3 *copy = palloc0(sizeof(CopyFromS3));
 	const CopyOption own[] = {{"ignore_unknown", COPY_VALUE_BOOL,
 							   COPY_OPTION_FORMAT(COPY_OPTION_JSON), &copy->ignore_unknown}};
-	size_t length;
 
 	sql_expect_arguments(fcinfo, 5);
 	sql_require(fcinfo, 0, "target");
@@ -307,8 +306,7 @@ athena_calc_copy_from_s3(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("argument \"uri\" names neither an object nor a folder"),
 						errhint("As in 's3://bucket/folder/name.csv' or 's3://bucket/folder/'.")));
-	length = strlen(copy->uri.key);
-	copy->is_folder = length == 0 || copy->uri.key[length - 1] == '/';
+	copy->is_folder = copy->uri.key[0] == '\0' || s3_key_ends_with(copy->uri.key, "/");
 	copy->columns = get_columns(fcinfo, 2);
 	copy_option_read(PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3)),
 					 PG_ARGISNULL(4) ? NULL : PG_GETARG_JSONB_P(4), true, own, lengthof(own),

@@ -22,13 +22,9 @@ static const char *const format_names[] = {"csv", "text", "binary", "json"};
 
 /*
  * How Spark's csv is read: Spark writes no header unless it is told to, and a first row that is taken for one would be lost without a
- * word. PostgreSQL 14 cannot compare the names.
+ * word.
  */
-#if PG_VERSION_NUM >= 150000
-#define SPARK_HEADER "match"
-#else
-#define SPARK_HEADER "true"
-#endif
+#define SPARK_HEADER (COPY_HEADER_CAN_MATCH ? "match" : "true")
 
 /* What COPY is told of how columns look; in JSON they look as JSON says. */
 static const char *const column_options[] = {

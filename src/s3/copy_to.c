@@ -66,7 +66,6 @@ typedef struct CopyTo
 	bool overwrite;
 	int64 max_object_size;
 
-	MemoryContext memory;         /* of the whole copy */
 	MemoryContext object_memory;  /* of the stages of an object */
 	MemoryContext scratch_memory; /* of a call of theirs */
 	S3Writer *writer;
@@ -455,22 +454,14 @@ copy_rows(CopyTo *to, const char *query)
  * The arguments
  */
 
-static bool
-ends_with(const char *text, const char *end)
-{
-	size_t length = strlen(text);
-
-	return length >= strlen(end) && strcmp(text + length - strlen(end), end) == 0;
-}
-
 /* Readers go by the name: what ends in .gz is compressed, and nothing else is. */
 static bool
 read_compression(const CopyTo *to, const char *compression)
 {
 	bool gzip = compression != NULL && strcmp(compression, "gzip") == 0;
-	bool named = !to->folder && ends_with(to->uri.key, ".gz");
+	bool named = !to->folder && s3_key_ends_with(to->uri.key, ".gz");
 	const char *other =
-		ends_with(to->uri.key, ".zst") ? ".zst" : inflate_unknown_ending(to->uri.key);
+		s3_key_ends_with(to->uri.key, ".zst") ? ".zst" : inflate_unknown_ending(to->uri.key);
 
 	if (compression != NULL && !gzip && strcmp(compression, "none") != 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -507,7 +498,7 @@ read_arguments(FunctionCallInfo fcinfo, CopyTo *to)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("argument \"uri\" names neither an object nor a folder"),
 						errhint("As in 's3://bucket/folder/name.csv' or 's3://bucket/folder/'.")));
-	to->folder = ends_with(to->uri.key, "/");
+	to->folder = s3_key_ends_with(to->uri.key, "/");
 	if (!PG_ARGISNULL(2))
 		format = text_to_cstring(PG_GETARG_TEXT_PP(2));
 	copy_option_read(format, PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3), false, own,

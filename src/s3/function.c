@@ -165,7 +165,7 @@ athena_calc_s3_delete_objects(PG_FUNCTION_ARGS)
 
 	sql_expect_arguments(fcinfo, 1);
 	get_object_uri(fcinfo, DELETE_HINT, &uri);
-	if (uri.key[strlen(uri.key) - 1] == '/')
+	if (s3_key_ends_with(uri.key, "/"))
 		PG_RETURN_INT64(delete_folder(&uri));
 	if (!s3_object_exists(&uri, NULL, NULL))
 		PG_RETURN_INT64(0);

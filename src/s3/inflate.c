@@ -8,6 +8,7 @@
 #include "s3/inflate.h"
 
 #include "s3/gzip.h"
+#include "s3/uri.h"
 
 #include <zstd.h>
 #include <zstd_errors.h>
@@ -195,15 +196,6 @@ read_plain(ByteSource *source, char *buffer, size_t size)
 	return length;
 }
 
-static bool
-has_suffix(const char *name, const char *suffix)
-{
-	size_t length = strlen(name);
-	size_t suffix_length = strlen(suffix);
-
-	return length >= suffix_length && strcmp(name + length - suffix_length, suffix) == 0;
-}
-
 /* Whether the first bytes are these; where there are too few, as far as there are any, the name decides. */
 static bool
 begins_with(const Inflater *inflater, const unsigned char *magic, size_t length, const char *suffix)
@@ -211,7 +203,7 @@ begins_with(const Inflater *inflater, const unsigned char *magic, size_t length,
 	size_t known = Min(length, inflater->head_length);
 
 	return known > 0 && memcmp(inflater->head, magic, known) == 0 &&
-		   (known == length || has_suffix(inflater->name, suffix));
+		   (known == length || s3_key_ends_with(inflater->name, suffix));
 }
 
 static void
@@ -243,7 +235,7 @@ inflate_unknown_ending(const char *name)
 
 	for (int i = 0; i < (int) lengthof(endings); i++)
 	{
-		if (has_suffix(name, endings[i]))
+		if (s3_key_ends_with(name, endings[i]))
 			return endings[i];
 	}
 	return NULL;
@@ -270,10 +262,11 @@ refuse_columnar(const Inflater *inflater)
 	static const unsigned char orc[] = {'O', 'R', 'C'};
 	const char *format = NULL;
 
-	if (has_suffix(inflater->name, ".parquet") &&
+	if (s3_key_ends_with(inflater->name, ".parquet") &&
 		begins_with(inflater, parquet, sizeof(parquet), ".parquet"))
 		format = "Parquet";
-	else if (has_suffix(inflater->name, ".orc") && begins_with(inflater, orc, sizeof(orc), ".orc"))
+	else if (s3_key_ends_with(inflater->name, ".orc") &&
+			 begins_with(inflater, orc, sizeof(orc), ".orc"))
 		format = "ORC";
 	if (format != NULL)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

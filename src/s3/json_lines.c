@@ -43,7 +43,6 @@ typedef struct JsonLinesSource
 	ByteSource *below;
 	bool ignore_unknown;
 	uint64 *line;
-	uint64 blank_lines; /* what `line` points to where nobody counts */
 
 	JsonColumns columns;
 	Member *members; /* for each column */
@@ -236,7 +235,7 @@ json_lines_source(ByteSource *below, TupleDesc descriptor, const List *attnums,
 	lines->base.read = read_row;
 	lines->below = below;
 	lines->ignore_unknown = options->ignore_unknown;
-	lines->line = options->line != NULL ? options->line : &lines->blank_lines;
+	lines->line = options->line;
 	json_columns_init(&lines->columns, list_length(attnums));
 	for (int i = 0; i < list_length(attnums); i++)
 		json_columns_add(&lines->columns, TupleDescAttr(descriptor, list_nth_int(attnums, i) - 1));

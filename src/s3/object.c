@@ -144,20 +144,12 @@ s3_put_object(const S3Uri *uri, const char *bytes, size_t length, const char *ty
 	return etag;
 }
 
-static void
-read_nothing(AwsError *error, const HttpResponse *response, void *context)
-{
-	(void) error;
-	(void) response;
-	(void) context;
-}
-
 void
 s3_delete_object(const S3Uri *uri)
 {
 	S3Request request = {.operation = "DeleteObject", .method = "DELETE", .uri = uri};
 
-	s3_request(&request, read_nothing, NULL);
+	s3_request(&request, s3_answer_ignore, NULL);
 }
 
 /* Many objects that are being deleted. */

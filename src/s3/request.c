@@ -13,11 +13,9 @@
 /* Buckets whose region is remembered; the oldest is forgotten. */
 #define MAX_REMEMBERED 16
 
-#define MAX_BUCKET 256
-
 typedef struct BucketRegion
 {
-	char bucket[MAX_BUCKET];
+	char bucket[S3_MAX_BUCKET_BYTES + 1];
 	char region[ENDPOINT_REGION_SIZE];
 } BucketRegion;
 

@@ -9,8 +9,6 @@
 #include "http/buffer.h"
 #include "aws/sigv4.h"
 
-#define MAX_BUCKET_BYTES 255 /* of old buckets; new ones have at most 63 */
-
 bool
 s3_uri_parse(const char *text, S3Uri *uri)
 {
@@ -29,7 +27,7 @@ s3_uri_parse_prefix(const char *text, S3Uri *uri)
 	bucket = text + 5;
 	bucket_length = strcspn(bucket, "/");
 	key = bucket + bucket_length;
-	if (bucket_length < 3 || bucket_length > MAX_BUCKET_BYTES ||
+	if (bucket_length < 3 || bucket_length > S3_MAX_BUCKET_BYTES ||
 		strspn(bucket, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") <
 			bucket_length)
 		return false;

@@ -11,6 +11,7 @@
 
 /* https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html */
 #define S3_MAX_KEY_BYTES 1024
+#define S3_MAX_BUCKET_BYTES 255 /* of old buckets; new ones have at most 63 */
 
 typedef struct S3Uri
 {
@@ -23,6 +24,16 @@ extern bool s3_uri_parse(const char *text, S3Uri *uri);
 
 /* The same of a URI that may name a whole bucket, or a prefix of keys: the key may be empty. */
 extern bool s3_uri_parse_prefix(const char *text, S3Uri *uri);
+
+/* Whether a key, or another name, ends so: a folder's in "/". */
+static inline bool
+s3_key_ends_with(const char *key, const char *end)
+{
+	size_t length = strlen(key);
+	size_t end_length = strlen(end);
+
+	return length >= end_length && strcmp(key + length - end_length, end) == 0;
+}
 
 /*
  * Where an object is at S3's endpoint, which may get the bucket in front of its host, with the encoded path:

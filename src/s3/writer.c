@@ -149,14 +149,6 @@ raise_unwritten(const Upload *upload)
 	aws_call_raise(call);
 }
 
-static void
-read_nothing(AwsError *error, const HttpResponse *response, void *context)
-{
-	(void) error;
-	(void) response;
-	(void) context;
-}
-
 /*
  * What is there under an object's name
  */
@@ -654,7 +646,7 @@ start_undo(S3Run *run, Upload *upload, const char *operation, const char *query)
 	memset(&upload->undo, 0, sizeof(upload->undo));
 	upload->undo.request = (S3Request){
 		.operation = operation, .method = "DELETE", .uri = &upload->uri, .query = query};
-	upload->undo.answer = read_nothing;
+	upload->undo.answer = s3_answer_ignore;
 	s3_run_start(run, &upload->undo, 0);
 }
 

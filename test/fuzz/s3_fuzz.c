@@ -43,7 +43,7 @@ fuzz(FuzzInput input)
 			s3_object_exists(&uri, NULL, NULL);
 			break;
 		case 4:
-			s3_get_object(&uri, choice & 16 ? 10 : 0, &content);
+			s3_get_object(NULL, &uri, choice & 16 ? 10 : 0, &content);
 			fuzz_require(content.bytes[content.length] == '\0');
 			fuzz_require(!(choice & 16) || content.length <= 10);
 			break;

@@ -51,8 +51,7 @@ resolve(const char *url, const char *region, unsigned choice)
 							  .region = region,
 							  .url = choice & 0x80 ? url : "",
 							  .use_fips = choice & 0x40,
-							  .use_dualstack = choice & 0x20,
-							  .use_global = choice & 0x10};
+							  .use_dualstack = choice & 0x20};
 	AwsEndpoint endpoint;
 	const char *problem = NULL;
 
