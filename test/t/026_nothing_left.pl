@@ -60,14 +60,15 @@ my %no_room = (operation => 'StartSession', error => 'TooManyRequestsException',
 for my $name ('', q(, session_name => 'crowded'))
 {
 	$athena->fault(%no_room);
-	$athena->query(q{SET athena_calc.max_poll_interval = '500ms'; SET athena_calc.progress = on});
+	# An attempt that the end of the time cuts off would be a start without an answer. Each poll has a second at least.
+	$athena->query(q{SET athena_calc.max_attempts = 1; SET athena_calc.max_poll_interval = '500ms'; SET athena_calc.progress = on});
 	$athena->clear_log;
 	$error = $athena->query_error("SELECT * FROM athena_calc.run_calculation($endless, timeout => '2s'$name)");
 	is($error->{sqlstate}, 'SP003', 'there is no room for a session until the time is up');
 	is($error->{message}, 'timed out: no session could be started: You have reached the maximum number of DPUs', 'why');
 	is($error->{detail}, undef, 'nothing was started, and nothing is said of it');
 	is_deeply([ $athena->notices ], ['session not started: You have reached the maximum number of DPUs'], 'with athena_calc.progress one is told meanwhile');
-	$athena->query('RESET athena_calc.max_poll_interval; RESET athena_calc.progress');
+	$athena->query('RESET athena_calc.max_attempts; RESET athena_calc.max_poll_interval; RESET athena_calc.progress');
 
 	# It is seen that it waits from its pause on: no request is under way then.
 	my $db = $athena->connect;
