@@ -349,7 +349,7 @@ s3_request(const S3Request *request, S3Answer answer, void *context)
 	MemoryContext before = CurrentMemoryContext;
 	MemoryContext memory =
 		AllocSetContextCreate(before, "athena_calc call", ALLOCSET_DEFAULT_SIZES);
-	S3Run *run;
+	S3Run *volatile run;
 
 	MemoryContextSwitchTo(memory);
 	run = request->config != NULL ? begin_run(request->config, 1) : s3_run_begin(1);
