@@ -30,6 +30,29 @@ release_light_locks(void)
 }
 
 /*
+ * The error that is being handled, which it ends, copied into the current memory context. NULL where there is no memory for that:
+ * what is to be done must be done all the same.
+ */
+static ErrorData *
+take_error(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ErrorData *volatile error = NULL;
+
+	PG_TRY();
+	{
+		error = CopyErrorData();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+	}
+	PG_END_TRY();
+	FlushErrorState();
+	return error;
+}
+
+/*
  * Carries it out and lays it down. Its lines, palloc'd in the errand's context; NULL for none. `after_cancel` is whether a
  * canceled query is why. Throws nothing but for want of memory: it is for when something was thrown already.
  */
@@ -37,7 +60,7 @@ static char *
 carry_out(Errand *errand, bool after_cancel)
 {
 	MemoryContext before = MemoryContextSwitchTo(errand->context);
-	ErrorData *volatile error = NULL;
+	const char *volatile problem = NULL;
 	uint32 holds;
 	StringInfoData outcome;
 
@@ -52,9 +75,11 @@ carry_out(Errand *errand, bool after_cancel)
 	}
 	PG_CATCH();
 	{
+		ErrorData *error;
+
 		MemoryContextSwitchTo(errand->context);
-		error = CopyErrorData();
-		FlushErrorState();
+		error = take_error();
+		problem = error != NULL ? error->message : "out of memory";
 		/* An error lets go of all holds. */
 		InterruptHoldoffCount = holds;
 	}
@@ -62,8 +87,8 @@ carry_out(Errand *errand, bool after_cancel)
 	http_hurry(0, false);
 	initStringInfo(&outcome);
 	errand->tell(errand, &outcome);
-	if (error != NULL)
-		appendStringInfo(&outcome, "%s%s", outcome.len > 0 ? "\n" : "", error->message);
+	if (problem != NULL)
+		appendStringInfo(&outcome, "%s%s", outcome.len > 0 ? "\n" : "", problem);
 	RESUME_INTERRUPTS();
 	MemoryContextSwitchTo(before);
 	return outcome.len > 0 ? outcome.data : NULL;
@@ -139,10 +164,12 @@ errand_carry_out_and_rethrow(Errand *errand)
 	char *outcome;
 
 	MemoryContextSwitchTo(errand->context);
-	error = CopyErrorData();
-	FlushErrorState();
-	outcome = carry_out(errand, error->sqlerrcode == ERRCODE_QUERY_CANCELED);
+	error = take_error();
+	outcome = carry_out(errand, error != NULL && error->sqlerrcode == ERRCODE_QUERY_CANCELED);
 	absorb_recovery_conflict();
+	if (error == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
+						outcome != NULL ? errdetail_internal("%s", outcome) : 0));
 	if (outcome != NULL)
 		error->detail =
 			error->detail != NULL ? psprintf("%s\n%s", error->detail, outcome) : outcome;
