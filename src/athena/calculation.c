@@ -109,6 +109,8 @@ calculations_ask(Poll *poll, WaitedCalculation *calculations, int count)
 		left += !calculations[i].ended;
 	}
 	poll->trouble = trouble;
+	/* What is to be kept is; answers of thousands shall not stay beside it for a pause. */
+	MemoryContextReset(poll->outcome);
 	MemoryContextSwitchTo(before);
 	MemoryContextDelete(round);
 	return left;
