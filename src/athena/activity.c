@@ -134,7 +134,8 @@ end_at_subabort(SubXactEvent event, SubTransactionId own, SubTransactionId paren
 static void
 store(char *place, const char *text, int size)
 {
-	char *utf8 = text != NULL ? encoding_to_utf8(text, strlen(text)) : pstrdup("");
+	const char *known = text != NULL ? text : "";
+	char *utf8 = encoding_to_utf8(known, strlen(known));
 	int length = pg_encoding_mbcliplen(PG_UTF8, utf8, (int) strlen(utf8), size - 1);
 
 	memcpy(place, utf8, length);

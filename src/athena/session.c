@@ -58,13 +58,13 @@ ask(Poll *poll, SessionRow *row)
 	{
 		/* That there was no time for a last answer is less than what was known before. */
 		if (request.answered || !row->refusal.answered)
-			athena_request_keep(&row->refusal, &request, row->memory[1]);
+			athena_request_keep(&row->refusal, &request, row->refusal_memory);
 		if (poll_forgives(poll, &request.error))
 			return false;
 		athena_request_raise(&row->refusal);
 	}
-	athena_request_keep(&row->status, &request, row->memory[0]);
-	row->state = athena_kept_text(&row->status, SESSION_STATUS_STATE, row->memory[0]);
+	athena_request_keep(&row->status, &request, row->status_memory);
+	row->state = athena_kept_text(&row->status, SESSION_STATUS_STATE, row->status_memory);
 	return true;
 }
 
@@ -77,9 +77,10 @@ wait_until_idle(Poll *poll, Datum session_id, SessionRow *row)
 
 	memset(row, 0, sizeof(*row));
 	row->id.value = session_id;
-	for (int i = 0; i < (int) lengthof(row->memory); i++)
-		row->memory[i] = AllocSetContextCreate(CurrentMemoryContext, "athena_calc session",
-											   ALLOCSET_SMALL_SIZES);
+	row->status_memory =
+		AllocSetContextCreate(CurrentMemoryContext, "athena_calc session", ALLOCSET_SMALL_SIZES);
+	row->refusal_memory =
+		AllocSetContextCreate(CurrentMemoryContext, "athena_calc refusal", ALLOCSET_SMALL_SIZES);
 	activity_wait_for(NULL, id);
 	for (;;)
 	{

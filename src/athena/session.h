@@ -11,11 +11,11 @@
 typedef struct SessionRow
 {
 	NullableDatum id;
-	AthenaRequest
-		status; /* the last answer, with the columns of session_status; answered is false before the first */
-	AthenaRequest refusal;   /* the last that was none */
-	MemoryContext memory[2]; /* of these two */
-	const char *state;       /* "" for none */
+	AthenaRequest status;  /* the last answer; answered is false before the first */
+	AthenaRequest refusal; /* the last that was none */
+	MemoryContext status_memory;
+	MemoryContext refusal_memory;
+	const char *state; /* "" for none */
 } SessionRow;
 
 /*

@@ -37,7 +37,8 @@ extern void errand_begin(Errand *errand);
 extern void errand_end(Errand *errand);
 
 /*
- * To be called in PG_CATCH: carries it out, adds its lines to the error's DETAIL, and raises the error again.
+ * To be called in PG_CATCH: carries it out, adds its lines to the error's DETAIL, and raises the error again; 53200 where there is
+ * no memory to keep that error.
  */
 pg_noreturn extern void errand_carry_out_and_rethrow(Errand *errand);
 

@@ -570,10 +570,8 @@ for my $wait (sort keys %long)
 
 $athena->query(q{SET athena_calc.max_poll_interval = '1s'});
 $athena->query(q{SET athena_calc.max_attempts = 1});
-for my $operation (qw(StartCalculationExecution GetCalculationExecution))
-{
-	$athena->fault(operation => $operation, contains => $operation =~ /^Start/ ? 'after trouble' : '', status => 500, times => $operation =~ /^Start/ ? 6 : 5);
-}
+$athena->faults({ operation => 'StartCalculationExecution', status => 500, times => 6 },
+	{ operation => 'GetCalculationExecution', status => 500, times => 5 });
 my $since = time;
 is($athena->row('SELECT * FROM athena_calc.run_calculation($1, $2)', 'print("after trouble")', $athena->start_session)->{state}, 'COMPLETED',
 	'a start, and then its first polls, each in trouble for less than is borne');
